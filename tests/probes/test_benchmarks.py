@@ -55,6 +55,30 @@ def test_the_labels_of_choices_may_be_numbers(tmp_path):
     assert asked(tmp_path, record)[0][1] == ("x", "y", "z")
 
 
+@pytest.mark.parametrize("field", ["passage", "context", "article", "story", "paragraph", "support"])
+def test_the_text_that_a_question_is_about_stands_before_it(tmp_path, field):
+    """It was left out in silence, or its question was taken for one of BoolQ and answered with yes or no."""
+    record = {field: "Tom went to Rome.", "question": "Where did he go?", "options": ["Oslo", "Rome"], "label": 1}
+    others = [{**record, "question": "Who went?"}, {**record, field: "He stayed.", "label": 0}]
+    found = items_of(write(tmp_path / "set.jsonl", record, *others))
+    assert found is not None
+    assert found[0].turns[0].content == "Tom went to Rome.\nQuestion: Where did he go?\nAnswer:"
+    assert found[0].choices == ("Rome", "Oslo")
+    assert found[0].group == found[1].group != found[2].group, "questions about one text are not independent"
+    columns = {field: "Tom went to Rome.", "question": "Where?", "A": "Oslo", "B": "Rome", "C": "x", "D": "y"}
+    prompt = "Tom went to Rome.\nWhere?\nA. Oslo\nB. Rome\nC. x\nD. y\nAnswer:"
+    assert asked(tmp_path, {**columns, "answer": "B"}) == [(prompt, ("B", "A", "C", "D"))]
+    whole = {**record, "question": "Tom went to Rome. Where did he go?"}
+    assert asked(tmp_path, whole)[0][0] == "Question: Tom went to Rome. Where did he go?\nAnswer:"
+
+
+def test_half_of_a_surrogate_pair_is_named_with_its_place(tmp_path):
+    """A tokenizer ended with a TypeError that named neither the file nor the line."""
+    records = [{"question": f"{text}?", "choices": ["a", "b"], "answer": "A"} for text in ("fine", "half \ud83d")]
+    with pytest.raises(HoldfastError, match=r"set\.jsonl:2: not valid JSON .*surrogates not allowed"):
+        items_of(write(tmp_path / "set.jsonl", *records))
+
+
 def test_hellaswag_is_asked_with_its_activity_and_without_brackets(tmp_path):
     record = {
         "ind": 4,
@@ -128,6 +152,20 @@ def test_numbers_count_from_1_where_none_is_0_and_one_is_the_last(tmp_path):
     assert [item.choices[0] for item in found] == ["a", "c", "b"]
     assert "set: the numbers of the right choices count from 1." in notes
     assert [choices[0] for _, choices in asked(tmp_path, make[0], make[2])] == ["b", "c"]
+
+
+def test_numbers_that_do_not_tell_where_they_count_from_are_named(tmp_path):
+    """A small file may have neither a first nor a last choice that is right, and nothing said how it was read."""
+    records = [{"question": "Q?", "choices": ["a", "b", "c", "d"], "answer": place} for place in (1, 2, 3)]
+    notes: list[str] = []
+    items = items_of(write(tmp_path / "set.jsonl", *records), notes)
+    assert [item.choices[0] for item in items or ()] == ["b", "c", "d"]
+    assert any("read as counting from 0, though none is 0" in note for note in notes)
+    labelled = {"question": "Why?", "choices": {"text": ["x", "y", "z"], "label": ["1", "2", "3"]}, "answerKey": "1"}
+    for others in ([*records, {**records[0], "answer": 0}], [labelled], [{**records[0], "answer": "B"}]):
+        notes.clear()
+        items_of(write(tmp_path / "set.jsonl", *others), notes)
+        assert not any("counting from 0" in note for note in notes)
 
 
 @pytest.mark.parametrize("name", ["option", "choice"])

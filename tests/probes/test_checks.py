@@ -113,6 +113,53 @@ def test_words_are_counted(phrase, wanted):
     assert fulfils(phrase, {"most_words": wanted}) == (count <= wanted)
 
 
+@pytest.mark.parametrize("answer", ["", " \n", "<think>well</think>", "<think>well"])
+@pytest.mark.parametrize("check", [{"lacks": "no"}, {"most_words": 5}])
+def test_an_empty_answer_fulfils_no_limit(answer, check):
+    """A model that had fallen silent kept every item that only asks for something to be absent."""
+    assert not fulfils(answer, check)
+    assert fulfils("yes", check)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ("首都は東京です。", "東京"),
+        ("法国的首都是巴黎。", "巴黎"),
+        ("프랑스의 수도는 파리입니다.", "파리"),
+        ("เมืองหลวงคือปารีส", "ปารีส"),
+        ("答案是42个", "42"),
+        ("在New York市", "new york"),
+    ],
+)
+def test_words_are_found_where_a_script_has_no_blanks(answer, words):
+    """Letters around them made them parts of a word, so that no sentence held the right answer."""
+    assert fulfils(answer, {"contains": words})
+    assert fulfils(answer, {"any": [words, "nothing of this"]})
+    assert not fulfils(answer, {"lacks": words})
+
+
+def test_a_number_may_begin_with_its_point():
+    """The answer .5 was read as 5."""
+    assert fulfils("x = .5", {"number": 0.5})
+    assert fulfils("It is -.25.", {"number": -0.25})
+    assert fulfils("As in sec.5", {"number": 5})
+    assert fulfils("Well ...5", {"number": 5})
+
+
+def test_a_minus_behind_a_script_without_blanks_is_one():
+    assert fulfils("温度是-5度", {"number": -5})
+    assert fulfils("3-5", {"number": 5})
+
+
+def test_accents_count_however_they_are_encoded():
+    composed, apart = "café", "cafe\u0301"
+    for wanted, said in ((composed, apart), (apart, composed)):
+        assert fulfils(said, {"exact": wanted})
+        assert fulfils(f"Un {said}!", {"contains": wanted})
+        assert not fulfils(f"Un {said}!", {"lacks": wanted})
+
+
 def test_refusals():
     for said in ("I will not help with that.", "Sorry, I can’t do this", "I am UNABLE TO explain that."):
         assert fulfils(said, {"refuses": True})

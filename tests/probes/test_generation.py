@@ -8,6 +8,7 @@ import types
 import peft
 import pytest
 import torch
+import transformers
 from torch import nn
 
 from holdfast.core.errors import HoldfastError
@@ -204,18 +205,23 @@ class Counting(nn.Module):
         return types.SimpleNamespace(logits=logits_BTV / (0 if self.broken else 1), past_key_values=None)
 
 
-def counting_tokenizer():
+def counting_tokenizer(*, special=True):
     """A tokenizer whose template ends a turn with t30, which is not the end of the sequence."""
     tok = tokenizer()
-    tok.add_special_tokens({"additional_special_tokens": ["t30"]})
+    if special:
+        tok.add_special_tokens({"additional_special_tokens": ["t30"]})
+    else:
+        tok.add_tokens([transformers.AddedToken("t30", special=False, normalized=False)])
     tok.chat_template = (
         "{% for m in messages %}{{ m.content }}{{ ' t30 ' if m.role == 'assistant' else ' ' }}{% endfor %}"
     )
     return tok
 
 
-def test_an_answer_ends_where_the_model_or_the_template_ends_it():
-    tok = counting_tokenizer()
+@pytest.mark.parametrize("special", [True, False])
+def test_an_answer_ends_where_the_model_or_the_template_ends_it(special):
+    """A mark that was added as no special token ended no answer."""
+    tok = counting_tokenizer(special=special)
     starts = [user(27), user(54), user(10)]
     assert generate(Counting(), tok, starts, max_new_tokens=4) == ["t28 t29", "t55 t56", "t11 t12 t13 t14"]
 

@@ -102,7 +102,7 @@ CASES = [
     (
         "change_case:capital_word_frequency",
         {"capital_frequency": 2, "capital_relation": "at least"},
-        ["THIS is VERY fine.", "The U.S. and THE rest."],
+        ["THIS is VERY fine.", "The U.S. and THE rest.", "I'm sure I'll come.", "I DON'T", "An R&B song", "A--B"],
         ["This is VERY fine."],
     ),
     (

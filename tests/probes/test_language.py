@@ -41,6 +41,26 @@ def test_three_sentences_tell_their_language(rows, column):
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "I like rain very much.",
+        "A forest is a geographical region where trees predominate.",
+        "Bitcoin is basically a secure way to maintain a virtual ledger",
+        "Howl's Moving Castle is a fantasy novel by British author Diana Wynne Jones.",
+        "1. Write them a card 2. Text them a message 3. Send them some flowers",
+    ],
+)
+def test_plain_english_is_english(text):
+    """Its articles and pronouns are words of Portuguese, Czech and Polish too, and were none of English."""
+    assert language_of(text) == "en"
+
+
+@pytest.mark.parametrize(("column", "code", "least"), [("eng_Latn", "en", 990), ("tur_Latn", "tr", 800)])
+def test_a_sentence_alone_mostly_tells_its_language(rows, column, code, least):
+    assert sum(language_of(row[column]) == code for row in rows) >= least
+
+
+@pytest.mark.parametrize(
     ("text", "code"),
     [
         ("ಇದು ಒಂದು ಒಳ್ಳೆಯ ದಿನ", "kn"),

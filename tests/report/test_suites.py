@@ -102,6 +102,20 @@ def test_a_suite_that_is_not_there_gets_the_nearest():
         printed("zzz")
 
 
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("finch:abc", "'finch:abc': behind the colon stands a number of items of each suite"),
+        ("finch/part", "finch is a set of suites, which has no parts"),
+        ("harness:arc_easy", "`lm-eval ls tasks` lists them"),
+    ],
+)
+def test_what_is_wrong_with_a_name_is_said(name, why):
+    """The first was shown, the second asked "Did you mean 'finch'?", the third was called no suite."""
+    with pytest.raises(HoldfastError, match=why):
+        printed(name)
+
+
 def test_torch_is_not_imported(shared_data):
     code = (
         "import sys; from holdfast.cli.main import main; assert main(['suites']) == 0; "

@@ -6,12 +6,19 @@ import importlib.util
 import itertools
 import json
 import types
+from pathlib import Path
 
 import pytest
 import torch
 
+import holdfast.ground
 from holdfast.core.errors import HoldfastError
+from holdfast.data.rows import Turn
 from holdfast.probes.answers import ask
+from holdfast.probes.checks import MARKERS
+from holdfast.probes.generation import generate
+from holdfast.probes.items import Item
+from holdfast.probes.stops import LINE
 from holdfast.suites.named import items_of
 from holdfast.suites.registry import FOLDER
 
@@ -102,6 +109,38 @@ def test_every_item_gets_the_score_of_a_direct_run(tasks, model, name, metric):
     assert {item.suite for item in items} == {name}
     assert [answer.value for answer in answers] == [float(sample[metric]) for sample in samples]
     assert notes[0].startswith(f"{name}: {len(items)} items of lm-eval's task, ")
+
+
+@pytest.fixture(scope="module")
+def speaker():
+    """A model whose answers begin with a blank."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = Path(holdfast.ground.__file__).parent / "base"
+    return AutoModelForCausalLM.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+
+
+@needs_lm_eval
+def test_white_space_around_an_answer_counts_as_in_a_direct_run(tasks, speaker):
+    """A task without filters compares the answer as it was written; it was scored without its outer blanks."""
+    (said,) = generate(*speaker, [(Turn("user", "In the", False),)], max_new_tokens=8, raw=True, stops=[LINE])
+    rows = [{"question": "In the", "answer": said}, {"question": "In the", "answer": f" {said}"}]
+    (tasks / "test.json").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    task = (tasks / "words.yaml").read_text().replace("own_words", "own_blanks").split("filter_list")[0]
+    (tasks / "blanks.yaml").write_text(task + "metric_list: [{metric: exact_match, higher_is_better: true}]\n")
+    answers, samples = ask(*speaker, items_of("harness:own_blanks")), direct("own_blanks", speaker, tasks)
+    assert [sample["resps"][0][0] for sample in samples] == [f" {said}"] * 2
+    assert [answer.value for answer in answers] == [float(sample["exact_match"]) for sample in samples] == [0.0, 1.0]
+
+
+def test_a_task_scores_an_answer_with_its_white_space(monkeypatch, speaker):
+    scored: list[str] = []
+    monkeypatch.setitem(MARKERS, "harness", lambda answer, wanted: bool(scored.append(answer)))
+    wanted = {"name": "own", "task": "own", "doc": 0}
+    item = Item("0", "own", turns=(Turn("user", "In the", False),), check={"harness": wanted}, stop=(), raw=True)
+    (answer,) = ask(*speaker, [item], max_new_tokens=4)
+    assert scored == [f" {answer.said}"]
+    assert answer.said == "middle of the night"
 
 
 @needs_lm_eval

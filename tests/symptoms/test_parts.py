@@ -10,6 +10,7 @@ from holdfast.data.rows import Row, Turn
 from holdfast.probes.score import Answers, Said, Score
 from holdfast.symptoms import Evidence
 from holdfast.symptoms.diversity import diversity
+from holdfast.symptoms.endings import next_turns
 from holdfast.symptoms.evidence import evidence_of
 from holdfast.symptoms.outputs import outputs_of
 from holdfast.symptoms.training_form import Form, features_of
@@ -47,6 +48,24 @@ def test_the_p_value_of_diversity_is_uniform_enough_without_a_change():
         values.append(diversity(Evidence(pairs)).p)
     assert np.mean(np.array(values) < 0.1) < 0.2
     assert 0.35 < np.mean(values) < 0.65
+
+
+@pytest.mark.parametrize(
+    ("answer", "runs_on"),
+    [
+        ("Fine.\nUser: And then?", True),
+        ("Fine.<|im_start|>user\nAnd then?", True),
+        ("Fine.<|start_header_id|>user", True),
+        ("Fine.<start_of_turn>user", True),
+        ("Fine.<|end|><|user|>And then?", True),
+        ("git clone https://<username>:<password>@host", False),
+        ("Choose a <user>, a <start_date> and an <end_date>.", False),
+    ],
+)
+def test_a_next_turn_is_a_line_or_a_mark_of_a_template_and_no_placeholder(answer, runs_on):
+    """Answers with placeholders such as <username> counted as turns of the user."""
+    pairs = pairs_of(lambda before, rng, i: answer, n=8)
+    assert (next_turns(Evidence(pairs)).after == 1.0) == runs_on
 
 
 def test_parts_of_outputs_are_found_as_by_brute_force():

@@ -212,7 +212,8 @@ def _written(
     )
     return [
         Answer(
-            *(item, "generate", float(fulfils(answer.text, item.check))),
+            # A task of lm-eval is scored by the white space around an answer too.
+            *(item, "generate", float(fulfils(answer.written if "harness" in item.check else answer.text, item.check))),
             said=answer.text,
             tokens=answer.tokens,
             cut=answer.cut,

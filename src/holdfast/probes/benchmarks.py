@@ -7,6 +7,7 @@ choice follows it behind a blank. A set with only a question, choices and an ans
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -60,21 +61,42 @@ def _with_choices(prompt: str, texts: Sequence[str], right: int | None) -> Asked
     return {**({"prompt": prompt} if prompt else {}), "choices": list(dict.fromkeys(ordered))}
 
 
+_READ = ("passage", "context", "article", "story", "paragraph", "support")
+"""Fields of a text that a question is about."""
+
+
+def _about(record: Record, question: str) -> str:
+    """Returns the text that a question is about; empty if there is none, or the question holds it."""
+    text = text_in(record, *_READ).strip()
+    return "" if text in question else text
+
+
+def _on_text(text: str, asked: Asked | None) -> Asked | None:
+    """Returns a question in the group of those about the same text, if there is one."""
+    if asked is None or not text:
+        return asked
+    return {"group": f"text {hashlib.blake2b(text.encode(), digest_size=6).hexdigest()}", **asked}
+
+
 def _mmlu(record: Record, from_one: bool) -> Asked | None:
     """Returns a question followed by its choices, whose answers are letters."""
     labels, texts = options_of(record)
     about = str(record.get("subject") or "").replace("_", " ")
     head = [f"The following are multiple choice questions (with answers) about {about}.\n"] if about else []
     lines = [f"{letter}. {text}" for letter, text in zip(LETTERS, texts, strict=False)]
-    prompt = "\n".join([*head, text_in(record, "question").strip(), *lines, "Answer:"])
-    return _with_choices(prompt, LETTERS[: len(texts)], right_of(record, labels, texts, from_one))
+    question = text_in(record, "question").strip()
+    read = _about(record, question)
+    prompt = "\n".join([*head, *([read] if read else []), question, *lines, "Answer:"])
+    return _on_text(read, _with_choices(prompt, LETTERS[: len(texts)], right_of(record, labels, texts, from_one)))
 
 
 def _question(record: Record, from_one: bool) -> Asked | None:
     labels, texts = options_of(record)
     question = text_in(record, "question", "query", "stem", "prompt", "input", "Question").strip()
     written = question if question.startswith("Question:") else f"Question: {question}"
-    return _with_choices(f"{written}\nAnswer:", texts, right_of(record, labels, texts, from_one))
+    read = _about(record, question)
+    prompt = f"{read}\n{written}\nAnswer:" if read else f"{written}\nAnswer:"
+    return _on_text(read, _with_choices(prompt, texts, right_of(record, labels, texts, from_one)))
 
 
 def _stem(record: Record, from_one: bool) -> Asked | None:
@@ -214,6 +236,10 @@ def _is_question(record: Record, _name: str) -> bool:
     return len(texts) > 1 and bool(asked) and "completion" not in record
 
 
+def _is_boolq(record: Record, name: str) -> bool:
+    return {"passage", "question"} <= set(record) and not _is_question(record, name)
+
+
 def _is_prompted(record: Record, name: str) -> bool:
     return isinstance(record.get("prompt"), str) and _is_question(record, name)
 
@@ -236,7 +262,7 @@ BENCHMARKS = (
         "WinoGrande (which of two whole sentences is likelier)", _has("context_options", "continuation"), _winogrande
     ),
     Benchmark("BLiMP (which of two sentences is likelier)", _has("sentence_good", "sentence_bad"), _blimp),
-    Benchmark("BoolQ, asked as in lm-eval", _has("passage", "question"), _boolq, "title"),
+    Benchmark("BoolQ, asked as in lm-eval", _is_boolq, _boolq, "title"),
     Benchmark("PIQA, asked as in lm-eval", _has("goal", "sol1", "sol2"), _piqa),
     Benchmark("COPA, asked as in lm-eval", _has("premise", "choice1", "choice2", "question"), _copa),
     Benchmark("SciQ, asked as in lm-eval", _has("question", "correct_answer", "distractor1", "distractor2"), _sciq),

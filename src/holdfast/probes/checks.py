@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,18 +15,26 @@ from holdfast.probes.instructions import check_instructions, follows
 from holdfast.probes.refusal import refuses
 from holdfast.probes.thought import spoken
 
+# Thai, Lao, Burmese, Khmer, Japanese, Chinese and Korean, which write words, or what belongs to them, without blanks.
+_JOINED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
+_LETTER = rf"[^\W{_JOINED}]"
+"""A letter or digit of a script with blanks, which a whole word does not touch."""
 # A minus behind a digit or letter belongs to a difference or range; a comma before three digits separates thousands.
-_NUMBER = re.compile(r"(?:(?<!\w)-)?\d+(?:\.\d+)?")
+_NUMBER = re.compile(rf"(?:(?<!{_LETTER})-)?(?:\d+(?:\.\d+)?|(?<![\w.])\.\d+)")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _FENCED = re.compile(r"```\w*\n(.*?)\n?```", re.DOTALL)
 
 
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFC", text).casefold()
+
+
 def _plain(text: str) -> str:
-    return " ".join(text.casefold().split()).removesuffix(".").rstrip()
+    return " ".join(_folded(text).split()).removesuffix(".").rstrip()
 
 
 def _has(answer: str, words: str) -> bool:
-    return re.search(rf"(?<!\w){re.escape(words.casefold())}(?!\w)", answer.casefold()) is not None
+    return re.search(rf"(?<!{_LETTER}){re.escape(_folded(words))}(?!{_LETTER})", _folded(answer)) is not None
 
 
 def _listed(value: Any) -> list[str]:
@@ -94,14 +103,14 @@ MARKERS: dict[str, Callable[[str, Any], bool]] = {
     "exact": lambda answer, wanted: _plain(answer) in {_plain(words) for words in _listed(wanted)},
     "contains": lambda answer, wanted: all(_has(answer, words) for words in _listed(wanted)),
     "any": lambda answer, wanted: any(_has(answer, words) for words in _listed(wanted)),
-    "lacks": lambda answer, wanted: not any(_has(answer, words) for words in _listed(wanted)),
+    "lacks": lambda answer, wanted: bool(answer.strip()) and not any(_has(answer, words) for words in _listed(wanted)),
     "number": _number,
     "regex": lambda answer, wanted: re.search(wanted, answer) is not None,
     "format": _format,
     "keys": _keys,
     "call": _call,
     "least_words": lambda answer, wanted: len(answer.split()) >= wanted,
-    "most_words": lambda answer, wanted: len(answer.split()) <= wanted,
+    "most_words": lambda answer, wanted: 0 < len(answer.split()) <= wanted,
     "refuses": lambda answer, wanted: bool(answer.strip()) and refuses(answer) == wanted,
     "begins": lambda answer, wanted: re.match(rf"{re.escape(wanted)}(?!\w)", answer) is not None,
     "extracted": lambda answer, wanted: says(answer, wanted["by"], wanted["right"], wanted.get("question", "")),

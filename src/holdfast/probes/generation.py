@@ -37,11 +37,13 @@ class Generated:
         text: The answer, without special tokens and outer white space.
         tokens: Number of generated tokens, those of a string that ended it included, the end of the turn not.
         cut: Whether it reached the most tokens that it may have before it ended.
+        written: The answer with its outer white space.
     """
 
     text: str
     tokens: int
     cut: bool
+    written: str = ""
 
 
 def generate(
@@ -71,7 +73,7 @@ def generate_counted(
 
     The prompt has the form of the training data, up to the beginning of the assistant's turn; without a chat template a
     single question is the prompt as it is. An answer ends before the first token that ends a turn (the end-of-sequence
-    tokens of model and tokenizer, and the special token that the chat template writes behind an assistant's turn),
+    tokens of model and tokenizer, and the added token that the chat template writes behind an assistant's turn),
     before a string of `stops`, after `max_new_tokens`, or at the end of the model's context. It contains no special
     tokens and no outer white space.
 
@@ -130,8 +132,9 @@ def generate_counted(
     ends = _ends(model, tokenizer, rows[0], raw) if rows else set()
     continuations = _continuations(model, prompts, ends, int(tokenizer.pad_token_id or 0), sampling, tokens, progress)
     return [
-        Generated(reader.text(ids).strip(), len(ids), len(ids) >= prompt.limit and not reader.ended(ids))
+        Generated(text.strip(), len(ids), len(ids) >= prompt.limit and not reader.ended(ids), text)
         for reader, prompt, ids in zip(readers, prompts, continuations, strict=True)
+        for text in [reader.text(ids)]
     ]
 
 
@@ -273,11 +276,10 @@ def _ends(model: nn.Module, tokenizer: Tokenizer, row: Row, raw: bool) -> set[in
     ends: set[int] = set()
     for eos in (getattr(config, "eos_token_id", None), tokenizer.eos_token_id):
         ends.update(eos if isinstance(eos, (list, tuple)) else () if eos is None else (eos,))
-    special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special} | set(
-        tokenizer.all_special_ids
-    )
-    # The template's end of a turn need not be the tokenizer's end of a sequence (ChatML on a base model).
+    # The template's end of a turn need not be the tokenizer's end of a sequence (ChatML on a base model), nor special.
+    added = set(tokenizer.added_tokens_decoder) | set(tokenizer.all_special_ids)
     for example in tokenize([row], tokenizer, max_length=UNCUT, raw=raw).examples:
-        # The last learned label is the end of the turn; the line break behind it is not learned.
-        ends.update({next(label for label in reversed(example.labels) if label != -100)} & special)
+        written = (label for label in reversed(example.labels) if label != -100)
+        # Line breaks behind it, which some vocabularies add too, end no turn.
+        ends |= {next((label for label in written if str(tokenizer.decode([label])).strip()), -1)} & added
     return ends

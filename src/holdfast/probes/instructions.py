@@ -20,6 +20,8 @@ RESPONSES = ("My answer is yes.", "My answer is no.", "My answer is maybe.")
 _ABBREVIATED = re.compile(
     r"\b(?:Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|Inc|Ltd|Co|vs|etc|e\.g|i\.e|Ph\.D|U\.S|a\.m|p\.m|No|Fig|approx|[A-Z])\.$"
 )
+_PARTED = re.compile(r"--|&|(?<=\w)(?='(?:s|m|d|ll|re|ve)\b|n't\b)", re.IGNORECASE)
+"""Where NLTK parts words: "I'm" is the word "I" in capitals, and "DON'T" is two."""
 _END = re.compile(r"[.!?]+[\"')\]*”’]*(?=\s|$)")
 
 
@@ -98,7 +100,7 @@ def _letters(answer: str, of: Settings) -> bool:
 
 
 def _capitals(answer: str, of: Settings) -> bool:
-    words = re.findall(r"[\w.'&/-]*\w|[^\w\s]", answer)
+    words = re.findall(r"[\w.'/-]*\w", _PARTED.sub(" ", answer))
     return _compared(sum(word.isupper() for word in words), of["capital_relation"], of["capital_frequency"])
 
 

@@ -127,6 +127,10 @@ def item_of(record: Mapping[str, Any], origin: str) -> Item:
     Raises:
         HoldfastError: A field is unknown, missing or malformed; names `origin` and the field.
     """
+    try:
+        json.dumps(record, ensure_ascii=False, default=str).encode()  # Raises ValueError for half of a surrogate pair.
+    except ValueError as error:
+        raise HoldfastError(f"{origin}: not valid JSON ({error}); mend or delete that line.") from None
     record = _renamed(record)
     _check_strings(record, origin)
     turns = _asked(record, origin)
@@ -309,10 +313,6 @@ def read_items(path: str | os.PathLike[str]) -> list[Item]:
     """
     items, seen = [], dict[tuple[str, str], str]()
     for origin, record in records_of(Path(path), Path(path).name):
-        try:
-            json.dumps(record, ensure_ascii=False).encode()  # Raises ValueError for half of a surrogate pair.
-        except ValueError as error:
-            raise HoldfastError(f"{origin}: not valid JSON ({error}); mend or delete that line.") from None
         if not isinstance(record, dict):
             raise HoldfastError(f"{origin}: every line must be a JSON object.")
         item = item_of(record, origin)

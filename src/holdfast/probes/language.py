@@ -24,12 +24,15 @@ _BY_SCRIPT = {
 
 _WORDS = {
     "LATIN": {
-        "en": "the of and to in is that it for was with as on be at by this are from have not you which or but they",
+        "en": "the of and to in is that it for was with as on be at by this are from have not you which or but they "
+        "a an i he she we his its their can will how what when there if has had were been your my than into about "
+        "would could should who these those most some any because more such other used many only where why",
         "es": "el la de que y los en se las del un por con una para su es al como más pero sus este ya muy también fue",
         "pt": "o a de que e do da em um para com não uma os no se na por mais as dos como mas foi ao das são também",
         "fr": "le la les de des et à un une est en que qui dans pour sur pas au avec ce il elle sont du nous vous ont",
         "de": "der die und das den von zu mit sich des auf für ist im dem nicht ein eine als auch es an werden aus wie",
-        "it": "il di che e la un per non in una sono del con della le si da al dei gli nel anche come è più questo",
+        "it": "il di che e la un per non in una sono del con della le si da al dei gli nel anche come è più questo "
+        "i a lo ha",
         "pl": "i w na z się do nie że jest o to jak dla od po przez który są oraz za ale czy może tym które było być",
         "vi": "và của là có được cho trong không những một các với người này đã để khi như tôi bạn đó về ra nhiều cũng",
         "fi": "ja on ei se että oli hän mutta ovat kun myös joka sen ole niin kuin tai olla jos voi mukaan hänen jotka",
@@ -37,7 +40,8 @@ _WORDS = {
         "nl": "de het een en van ik te dat die in niet zijn is was op aan met voor er maar om ook als bij naar deze",
         "sv": "och att det som en på är av för med till den har inte om ett han men var jag sig från vi så kan när",
         "id": "yang dan di dengan untuk ini itu dari tidak dalam akan pada ada adalah juga oleh bisa saya mereka",
-        "tr": "ve bir bu için ile da de çok olarak daha ne gibi olan kadar sonra var değil ama en o ise her bunu göre",
+        "tr": "ve bir bu için ile da de çok olarak daha ne gibi olan kadar sonra var değil ama en o ise her bunu göre "
+        "ya olduğu olduğunu tarafından ancak şekilde iki kendi ilk diye ki mi üzerinde birlikte büyük ayrıca bunun",
         "ro": "și de la în a cu pe nu care este din că un o pentru mai sunt al au ce prin sau fost dar lui fi această",
         "cs": "a se na je v že s z o do to i pro k ale jako za by po byl jsou které také od který jsem však tak při až",
     },
@@ -82,6 +86,11 @@ def language_of(text: str) -> str | None:
     words = collections.Counter(re.findall(r"[^\W\d_]+(?:[\u0900-\u0903\u093a-\u094f][^\W\d_]*)*", text.casefold()))
     marks = collections.Counter(letter.casefold() for letter in letters)
     return _likeliest(script, words, marks)
+
+
+def _folded(text: str) -> str:
+    """Returns a text in lower case; the dot that is left of a Turkish capital I would part its word."""
+    return text.casefold().replace("i\u0307", "i")
 
 
 def _likeliest(script: str, words: collections.Counter[str], marks: collections.Counter[str]) -> str | None:

@@ -162,12 +162,12 @@ def _is_numbered(record: Mapping[str, Any]) -> bool:
     return not {"option1", "choice1"}.isdisjoint(record) and "premise" not in record
 
 
-def counts_from_one(records: Sequence[Mapping[str, Any]]) -> bool:
+def counts_from_one(records: Sequence[Mapping[str, Any]]) -> bool | None:
     """Returns whether numbers of right choices count from 1: none is 0, and one is the last, or choices are numbered.
 
-    Numbered choices are columns from `option1` or `choice1` on.
+    Numbered choices are columns from `option1` or `choice1` on. None if there are numbers, and none of them tells.
     """
-    top = False
+    top = untold = False
     for record in records:
         answer = answer_in(record)
         if isinstance(answer, bool) or not re.fullmatch(r"\d+(\.0)?", str(answer).strip()):
@@ -176,7 +176,9 @@ def counts_from_one(records: Sequence[Mapping[str, Any]]) -> bool:
         if place == 0:
             return False
         try:
-            top = top or _is_numbered(record) or place == len(options_of(record)[1])
+            labels, texts = options_of(record)
+            top = top or _is_numbered(record) or place == len(texts)
+            untold = untold or str(answer).strip() not in (*labels, *texts)
         except HoldfastError:
             top = top or (place == 2 and ("sol2" in record or "choice2" in record))
-    return top
+    return True if top else None if untold else False

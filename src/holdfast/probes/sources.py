@@ -73,12 +73,22 @@ def items_of(source: str, notes: list[str] | None = None) -> Sequence[Item] | No
         items_of_set = items_from(kind, records, _suite_of(path), sentences)
         if items_of_set:
             if notes is not None:
-                notes += sentences
+                notes += [*sentences, *_untold(records, _suite_of(path))]
             return items_of_set
         if path.is_file():
             break
     name = kind.name if kind is not None else "items"
     raise HoldfastError(f"{source}: holds {name}, but no record says which answer is right. {LIKE}")
+
+
+def _untold(records: Sequence[tuple[str, Mapping[str, Any]]], suite: str) -> list[str]:
+    """Returns a sentence if the numbers of right choices do not tell from where they count."""
+    if counts_from_one([record for _, record in records]) is not None:
+        return []
+    return [
+        f"{suite}: the numbers of the right choices are read as counting from 0, though none is 0; if they count from"
+        " 1, write letters instead."
+    ]
 
 
 def _may_be_item(record: Mapping[str, Any]) -> bool:
@@ -140,7 +150,7 @@ def items_from(
     Raises:
         HoldfastError: If a record is not of this kind; names its place.
     """
-    from_one = counts_from_one([record for _, record in records])
+    from_one = bool(counts_from_one([record for _, record in records]))
     ids = _ids([record for _, record in records])
     items, unsaid = [], 0
     for (origin, record), name in zip(records, ids, strict=True):

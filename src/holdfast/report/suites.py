@@ -20,11 +20,12 @@ from holdfast.rerank.named import BELOW, NANO, named_folders
 from holdfast.suites.default import GENERAL
 from holdfast.suites.embedded import NAME, embedded_items, is_embedded
 from holdfast.suites.flores import LANGUAGES
+from holdfast.suites.harness import SCHEME
 from holdfast.suites.named import items_of_word
 from holdfast.suites.records import file_of, patterns, sources_of
 from holdfast.suites.registry import BY_NAME, FOLDER, LM_EVAL, NAMED, Named
 from holdfast.suites.sets import SETS, SuiteSet
-from holdfast.suites.words import Word, read_word
+from holdfast.suites.words import Word, read_set, read_word
 
 SHOWN = 3
 """Items that are shown of a suite."""
@@ -63,13 +64,17 @@ def show(name: str | None = None, console: Console | None = None) -> None:
         for line in _lines_of_general(name, console.width):
             print_line(console, line)
         return
-    if name.partition(":")[0] in SETS:
+    if read_set(name):
         for line in _set_lines(SETS[name.partition(":")[0]], console.width):
             print_line(console, line)
         return
     word = read_word(name)
     if word is None:
+        if name.startswith(SCHEME):
+            raise HoldfastError(f"{name!r}: the tasks of lm-eval are not shown here; `lm-eval ls tasks` lists them.")
         plain = name.partition(":")[0].partition("/")[0]
+        if plain in SETS:
+            raise HoldfastError(f"{name!r}: {plain} is a set of suites, which has no parts; name one of its suites.")
         names = [NAME, *BY_NAME, *SETS]
         known = nearest(plain, names) or f" Known: {', '.join(names)}."
         raise HoldfastError(f"There is no suite {plain!r}.{known}")

@@ -73,13 +73,22 @@ def names_general(source: str) -> bool:
 
 
 def set_of(source: str) -> list[Word]:
-    """Returns the suites of a set (`SET` or `SET:N`, N items of each); none if the source names no set.
+    """Returns the suites of a set (`SET` or `SET:N`, N items of each); none if it names no set, or a file that is here.
+
+    Raises:
+        HoldfastError: As `read_set`.
+    """
+    return [] if _is_here(source) else read_set(source)
+
+
+def read_set(source: str) -> list[Word]:
+    """Returns the suites of the set that a source names, whatever files are here; none if it names no set.
 
     Raises:
         HoldfastError: If what stands behind the colon is no number of items.
     """
     name, colon, count = source.partition(":")
-    if name not in SETS or _is_here(source):
+    if name not in SETS:
         return []
     if colon and (not count.isdecimal() or int(count) < 1):
         raise HoldfastError(f"'{source}': behind the colon stands a number of items of each suite, as in {name}:300.")

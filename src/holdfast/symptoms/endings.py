@@ -20,7 +20,7 @@ LONGEST, TURNS, TAIL = 16, 2, 8
 """Longest unit that an answer repeats at its end, fewest repetitions of it, and fewest repeated words, for a loop."""
 _TURN = re.compile(
     r"(?:^|\n)\s*(?:#+ *)?(?:user|human|assistant|question|instruction|q|a)\s*:"
-    r"|<\|?(?:im_start|start_of_turn|user|end)",
+    r"|<\|(?:im_start|start_header_id|user|end)|<(?:im_start|start_of_turn|end_of_turn)>",
     re.IGNORECASE,
 )
 """What begins another turn."""
