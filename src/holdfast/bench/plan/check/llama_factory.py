@@ -11,11 +11,16 @@ from holdfast.bench.plan.check.config import (
     Format,
     TrainingConfig,
     Tuning,
+    eight_bits,
+    first_of,
     mapped,
     number,
     precision_of,
+    share_of,
+    steps_of,
     targets_of,
     truth,
+    warm_up,
     whole,
     with_defaults,
     words_of,
@@ -47,10 +52,7 @@ FIELDS = {
     "epochs": ("num_train_epochs", float),
     "rows": ("per_device_train_batch_size", int),
     "accumulation": ("gradient_accumulation_steps", int),
-    "warmup_share": ("warmup_ratio", float),
-    "warmup_steps": ("warmup_steps", int),
     "schedule": ("lr_scheduler_type", str),
-    "alpha": ("lora_alpha", float),
     "dropout": ("lora_dropout", float),
     "clip": ("max_grad_norm", float),
     "weight_decay": ("weight_decay", float),
@@ -70,22 +72,27 @@ def read(values: dict[str, Any]) -> TrainingConfig:
     if kind == "freeze":
         notes.append("finetuning_type freeze: FreezeBottom(share=...) is the nearest; give the share of frozen layers.")
     unknown = [*fields.pop("unknown"), *(key for key in ("mix_strategy", "interleave_probs") if values.get(key))]
-    stage, steps, size = str(values.get("stage") or "sft"), whole(values, "max_steps"), number(values, "val_size")
+    stage, bits = str(values.get("stage") or "sft"), whole(values, "quantization_bit")
+    if bits == 8:
+        notes.append(eight_bits("quantization_bit 8"))
+    rank = whole(values, "lora_rank")
     return TrainingConfig(
         "LLaMA-Factory",
         model=str(values.get("model_name_or_path") or ""),
-        data=_files(values, "dataset", notes),
-        test=next(iter(_files(values, "eval_dataset", notes)), None),
+        data=_files(values, "dataset", notes, unknown),
+        test=first_of(_files(values, "eval_dataset", notes, unknown), "eval_dataset", notes),
         tuning=tuning,
         objective="sft" if stage in ("sft", "pt") else stage,
-        max_steps=None if steps is None or steps < 1 else steps,
-        rank=whole(values, "lora_rank"),
+        max_steps=steps_of(values),
+        rank=rank,
+        alpha=number(values, "lora_alpha") or (2 * rank if rank else None),
         targets=targets_of(values.get("lora_target")),
         precision=precision_of(values),
         loss_on="all" if truth(values, "train_on_prompt") else "completion",
-        held_out=None if size is None or not 0 < size < 1 else size,
+        held_out=share_of(values, "val_size", notes),
         unknown=tuple(unknown),
         notes=tuple(notes),
+        **warm_up(values),
         **mapped(values, FIELDS),
         **fields,
     )
@@ -93,29 +100,35 @@ def read(values: dict[str, Any]) -> TrainingConfig:
 
 def _tuning(values: Mapping[str, Any], kind: str) -> Tuning:
     tuning: Tuning = TUNINGS.get(kind, "other")
-    return "qlora" if tuning == "lora" and values.get("quantization_bit") is not None else tuning
+    return "qlora" if tuning == "lora" and values.get("quantization_bit") not in (None, 8) else tuning
 
 
-def _files(values: Mapping[str, Any], key: str, notes: list[str]) -> tuple[str, ...]:
+def _files(values: Mapping[str, Any], key: str, notes: list[str], unknown: list[str]) -> tuple[str, ...]:
     """Returns the files of data sets by the names in dataset_info.json; without one there, the names."""
     folder = Path(str(values.get("dataset_dir") or "data"))
     table: Any = {}
     if (folder / "dataset_info.json").is_file():
         try:
-            table = json.loads((folder / "dataset_info.json").read_text(encoding="utf-8"))
+            table = json.loads((folder / "dataset_info.json").read_text(encoding="utf-8-sig"))
         except (OSError, ValueError):
             notes.append(f"{folder / 'dataset_info.json'} cannot be read.")
     files = []
     for name in words_of(values.get(key)):
-        entry = table.get(name, {}) if isinstance(table, Mapping) else {}
+        entry = table.get(name) if isinstance(table, Mapping) else None
+        entry = entry if isinstance(entry, Mapping) else {}
+        read = {"formatting", "file_sha1"}
         if file := entry.get("file_name"):
             files.append(str(folder / file))
+            read |= {"file_name"}
         elif hub := entry.get("hf_hub_url"):
-            files.append(str(hub))
+            subset, split = entry.get("subset"), entry.get("split") or "train"
+            files.append(f"{hub}{f'/{subset}' if subset else ''}{f':{split}' if split != 'train' else ''}")
+            read |= {"hf_hub_url", "ms_hub_url", "om_hub_url", "subset", "split"}
         else:
             if "/" not in name:
                 notes.append(f"{key} {name}: {folder / 'dataset_info.json'} does not name its file; put it in place.")
             files.append(name)
+        unknown += [f"{name}.{part}" for part, value in entry.items() if value is not None and part not in read]
     return tuple(files)
 
 
