@@ -44,6 +44,8 @@ DEFAULTS = {
     "cutoff_len": 2048,
 }
 ADAPTER = {"lora_rank": 8}
+TAKEN = frozenset(words_of("file_name hf_hub_url ms_hub_url om_hub_url subset split formatting file_sha1"))
+"""Keys of an entry of dataset_info.json that are read, or say no more than its rows do."""
 TUNINGS: Mapping[str, Tuning] = {"full": "full", "lora": "lora"}
 
 
@@ -116,20 +118,20 @@ def _files(values: Mapping[str, Any], key: str, notes: list[str], unknown: list[
     for name in words_of(values.get(key)):
         entry = table.get(name) if isinstance(table, Mapping) else None
         entry = entry if isinstance(entry, Mapping) else {}
-        read = {"formatting", "file_sha1"}
-        if file := entry.get("file_name"):
-            files.append(str(folder / file))
-            read |= {"file_name"}
-        elif hub := entry.get("hf_hub_url"):
-            subset, split = entry.get("subset"), entry.get("split") or "train"
-            files.append(f"{hub}{f'/{subset}' if subset else ''}{f':{split}' if split != 'train' else ''}")
-            read |= {"hf_hub_url", "ms_hub_url", "om_hub_url", "subset", "split"}
-        else:
-            if "/" not in name:
-                notes.append(f"{key} {name}: {folder / 'dataset_info.json'} does not name its file; put it in place.")
-            files.append(name)
-        unknown += [f"{name}.{part}" for part, value in entry.items() if value is not None and part not in read]
+        source = _source(entry, folder)
+        if not source and "/" not in name:
+            notes.append(f"{key} {name}: {folder / 'dataset_info.json'} does not name its file; put it in place.")
+        files.append(source or name)
+        unknown += [f"{name}.{part}" for part, value in entry.items() if value is not None and part not in TAKEN]
     return tuple(files)
+
+
+def _source(entry: Mapping[str, Any], folder: Path) -> str:
+    """Returns the file of an entry of dataset_info.json, or its name on the hub; empty without either."""
+    if file := entry.get("file_name"):
+        return str(folder / file)
+    hub, subset, split = (entry.get(key) for key in ("hf_hub_url", "subset", "split"))
+    return f"{hub}{f'/{subset}' if subset else ''}{f':{split}' if split not in (None, 'train') else ''}" if hub else ""
 
 
 FORMAT = Format(
