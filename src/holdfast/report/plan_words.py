@@ -13,6 +13,8 @@ from holdfast.bench.plan.record import TimeRow
 
 WIDTH = 79
 """Most characters of a line of text."""
+NEARLY = 0.9995
+"""Share of a unit from which a number in three digits is one of that unit: 999.6 million would be 1e+03M."""
 
 
 def wrapped(text: str, indent: str, first: str | None = None) -> list[str]:
@@ -40,7 +42,7 @@ def facts_in_columns(facts: Iterable[tuple[str, str]]) -> Table:
 def count(number: int) -> str:
     """Returns a number of parameters in a few characters."""
     for amount, letter in ((10**12, "T"), (10**9, "B"), (10**6, "M"), (10**3, "k")):
-        if number >= amount:
+        if number >= NEARLY * amount:
             return f"{number / amount:.3g}{letter}"
     return str(number)
 
@@ -48,7 +50,7 @@ def count(number: int) -> str:
 def size(number: int) -> str:
     """Returns bytes in a few characters."""
     for amount, unit in ((10**12, "TB"), (10**9, "GB"), (10**6, "MB")):
-        if number >= amount:
+        if number >= NEARLY * amount:
             return f"{number / amount:.3g} {unit}"
     return f"{number / 1000:.3g} kB"
 

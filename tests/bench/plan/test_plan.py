@@ -14,11 +14,15 @@ from holdfast.bench.given.specs import PlanSpec, RunSpec
 from holdfast.bench.given.yaml_files import read_config
 from holdfast.bench.plan import plan as module
 from holdfast.bench.plan.answers import answers_to
+from holdfast.bench.plan.facts import read_plan_inputs
 from holdfast.bench.plan.plan import options_of, plan
 from holdfast.bench.plan.record import PlanRecord
 from holdfast.bench.plan.timing import time_recipe, time_row
+from holdfast.bench.run.arguments import training_arguments
+from holdfast.bench.run.estimate import estimate
 from holdfast.cli.main import main
 from holdfast.core.errors import HoldfastError
+from holdfast.recipe import parse
 from holdfast.report.plan import show
 
 QUIET = Console(file=io.StringIO())
@@ -77,6 +81,15 @@ def test_the_advice_and_the_time(planned):
         assert row.steps >= 1
         assert row.writing_seconds is None
     assert record.time[0].run_steps > record.time[1].run_steps >= 30
+
+
+def test_the_memory_is_that_of_the_advised_run(planned, tmp_path):
+    record, folder = planned
+    run = RunSpec.from_dict(read_config(str(folder / "run.yaml")))
+    recipe = parse(run.recipe)
+    inputs = read_plan_inputs(run)
+    need = estimate(run.model, inputs.config, recipe, training_arguments(run, recipe, tmp_path), inputs.longest)
+    assert next(row.bytes for row in record.memory if row.recipe == "Holdfast('old')") == need.total
 
 
 def test_the_record_is_read_back(planned):

@@ -50,6 +50,9 @@ def test_memory_is_near_the_estimate_of_a_dry_run(shape, tmp_path):
     held = "BaseKL(on='memory') + Rehearsal('old', ratio=0.5)"
     full = estimate("org/none", config_of(shape), parse(held), arguments, 128)
     assert full_bytes(shape, 8 * 128) == pytest.approx(full.total, rel=0.2)
+    arguments.gradient_accumulation_steps = 2
+    again = estimate("org/none", config_of(shape), parse(held), arguments, 128)
+    assert full_bytes(shape, 8 * 128, accumulates=True) == pytest.approx(again.total, rel=0.2)
     adapter = estimate("org/none", config_of(shape), parse(f"LoRA() + {held}"), arguments, 128)
     # The estimate also counts 16-bit copies of the frozen weights, which have 16 bits already.
     assert adapter_bytes(shape, 8 * 128) == pytest.approx(adapter.total - 2 * shape.linear, rel=0.2)

@@ -102,6 +102,13 @@ def test_each_setting_that_costs_memory_is_counted(tmp_path):
     assert needs("WiSEFT()", tmp_path).parts["copies"] == 4 * plain.trained
 
 
+@pytest.mark.parametrize(("batch", "stay"), [(16, True), (8, False), (2, False)])
+def test_gradients_stay_where_the_rows_of_a_step_take_several_forwards(batch, stay, tmp_path):
+    need = needs(f"Train(batch={batch})", tmp_path, big(num_hidden_layers=1), rows=8)
+    whole = sum(need.parts.values())
+    assert (need.total == whole) is stay
+
+
 def test_what_a_method_declares_of_its_state_is_counted(tmp_path):
     @dataclasses.dataclass(frozen=True, repr=False)
     class Moments(Method):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ from holdfast.core.errors import HoldfastError
 
 
 def read_config(path: str) -> dict[str, Any]:
-    """Returns the keys and values of a flat YAML file.
+    """Returns the keys and values of a flat YAML file, or of a JSON file (whose tabs YAML refuses).
 
     Numbers follow YAML 1.2 (`1e-4` is a number), and a repeated key is an error.
 
@@ -23,19 +24,25 @@ def read_config(path: str) -> dict[str, Any]:
             possible.
     """
     try:
-        with open(path, encoding="utf-8") as file:
-            loader = _Loader(file)
-            try:
-                values = loader.get_single_data()
-            finally:
-                loader.dispose()
+        with open(path, encoding="utf-8-sig") as file:
+            text = file.read()
+        values = json.loads(text) if path.endswith(".json") else _loaded(text)
     except OSError as error:
         raise HoldfastError(f"Cannot read {path}: {error.strerror or error}.") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: an invalid date, or not UTF-8
-        raise HoldfastError(f"{path} is not YAML: {' '.join(str(error).split())}.") from error
+        kind = "JSON" if path.endswith(".json") else "YAML"
+        raise HoldfastError(f"{path} is not {kind}: {' '.join(str(error).split())}.") from error
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise HoldfastError(f"{path}: give 'key: value' lines whose keys are the flags of the command.")
     return values
+
+
+def _loaded(text: str) -> Any:
+    loader = _Loader(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
 
 
 class _Loader(yaml.SafeLoader):

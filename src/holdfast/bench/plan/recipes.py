@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 
 from holdfast.bench.plan.facts import PlanInputs
 from holdfast.bench.plan.record import NeedRow
+from holdfast.bench.plan.rules.training import usual_batch
 from holdfast.bench.plan.situation import Kind
 from holdfast.bench.run.arguments import training_arguments
 from holdfast.bench.run.estimate import Estimate, estimate
 from holdfast.bench.run.folder import folder_of
+from holdfast.core.method import chain
 from holdfast.recipe import parse
+from holdfast.train.settings import train_of, without_train
 
 RANK = 16
 """Rank of `LoRA()`, and so of `Holdfast(adapter=True)`."""
@@ -60,10 +64,12 @@ def others(is_adapter: bool) -> list[str]:
 
 
 def estimated(inputs: PlanInputs, texts: Sequence[str]) -> dict[str, Estimate]:
-    """Returns the estimate of the memory of each recipe."""
-    estimates = {}
+    """Returns the estimate of the memory of each recipe, with the advised rows of a step if it names none."""
+    estimates, batch = {}, usual_batch(len(inputs.data.train))
     for text in texts:
         recipe = parse(text)
+        train = train_of(recipe)
+        recipe = chain(dataclasses.replace(train, batch=train.batch or batch), *without_train(recipe))
         arguments = training_arguments(inputs.run, recipe, folder_of(inputs.run) / "checkpoints")
         estimates[text] = estimate(inputs.run.model, inputs.config, recipe, arguments, inputs.longest)
     return estimates

@@ -11,6 +11,7 @@ from typing import Any
 
 from holdfast.bench.plan.advice import advise
 from holdfast.bench.plan.record import PlanRecord
+from holdfast.bench.plan.rules.training import usual_batch
 from holdfast.bench.plan.situation import Situation
 from holdfast.train.rates import BILLION, MILLION, STUDIED
 
@@ -160,10 +161,10 @@ class Sheet:
         return dataclasses.asdict(self)
 
 
-def full_bytes(shape: Shape, tokens: int, *, copies: int = 1, plain: bool = False) -> int:
+def full_bytes(shape: Shape, tokens: int, *, copies: int = 1, plain: bool = False, accumulates: bool = False) -> int:
     """Returns the bytes of training all weights: float32 weights, Adam, copies, and gradients or what a forward keeps.
 
-        B = (4 + 8 + 4 c) N + max(4 N, A + L)
+        B = (4 + 8 + 4 c) N + max(4 N, A + L),    with several forwards a step    (4 + 8 + 4 c) N + 4 N + A + L
 
     with N parameters, c copies of the base, A bytes of saved activations with 16-bit weights, and L of logits.
 
@@ -172,6 +173,7 @@ def full_bytes(shape: Shape, tokens: int, *, copies: int = 1, plain: bool = Fals
         tokens: Tokens of a forward.
         copies: Copies of the base.
         plain: Whether it is plain training in float32, whose logits exist at once.
+        accumulates: Whether a step has several forwards, between which gradients stay.
     """
     fixed = (WIDE + ADAM + WIDE * copies) * shape.parameters
     if plain:
@@ -180,7 +182,8 @@ def full_bytes(shape: Shape, tokens: int, *, copies: int = 1, plain: bool = Fals
         kept = (
             shape.saved(tokens) + NARROW * shape.linear + _logits(shape, tokens) + WIDE * shape.vocabulary * shape.width
         )
-    return fixed + max(WIDE * shape.parameters, kept)
+    gradients = WIDE * shape.parameters
+    return fixed + (gradients + kept if accumulates else max(gradients, kept))
 
 
 def adapter_bytes(shape: Shape, tokens: int, rank: int = 16) -> int:
@@ -220,7 +223,8 @@ def sheet(record: PlanRecord | None = None) -> Sheet:
 
 def _size(shape: Shape, tokens: int, rows: int, read: int) -> Size:
     forward = MICRO_BATCH * LENGTH
-    full, adapter = full_bytes(shape, forward), adapter_bytes(shape, forward)
+    full = full_bytes(shape, forward, accumulates=usual_batch(rows) > MICRO_BATCH)
+    adapter = adapter_bytes(shape, forward)
     size = shape.parameters
     case = Situation(
         parameters=size,

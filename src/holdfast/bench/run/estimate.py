@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -138,8 +139,16 @@ def estimate(model: str, config: Any, recipe: Chain, arguments: TrainingArgument
     quantised = getattr(config, "quantization_config", None) is not None
     dtype_name = str(dtype).removeprefix("torch.") if narrow_count else ""
     return Estimate(
-        parameters, trained, frozen, dtype_name, parts, quantised, accumulates=arguments.gradient_accumulation_steps > 1
+        parameters, trained, frozen, dtype_name, parts, quantised, accumulates=_forwards(recipe, arguments) > 1
     )
+
+
+def _forwards(recipe: Chain, arguments: TrainingArguments) -> int:
+    """Returns the forwards of a step: those that the rows of the recipe's step take, or those of the arguments."""
+    batch = train_of(recipe).batch
+    if batch is None:
+        return arguments.gradient_accumulation_steps
+    return batch // (arguments.per_device_train_batch_size * int(os.environ.get("WORLD_SIZE", "1")))
 
 
 def _folder_of_base(folder: Path) -> Path | None:

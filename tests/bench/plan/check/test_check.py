@@ -10,8 +10,10 @@ from holdfast.bench.given.specs import PlanSpec, RunSpec
 from holdfast.bench.given.yaml_files import read_config
 from holdfast.bench.plan.check.check import check, parameters_of
 from holdfast.bench.plan.check.config import TrainingConfig
+from holdfast.bench.plan.check.keys import PASSED
 from holdfast.bench.plan.check.lints import LINTS
 from holdfast.bench.plan.check.translation import translated
+from holdfast.bench.run.arguments import _OWNED
 from holdfast.core.errors import HoldfastError
 from holdfast.recipe import parse
 from tests.bench.plan.check.test_readers import AXOLOTL, LLAMA_FACTORY, MS_SWIFT, OURS, TRL
@@ -88,11 +90,31 @@ def test_the_settings_of_a_config_reach_the_run(tmp_path):
     checked(tmp_path, AXOLOTL, write=str(tmp_path / "run.yaml"))
     run = read_config(str(tmp_path / "run.yaml"))
     recipe = "Train(lr=0.0002, epochs=4, batch=8, weight_decay=0) + QLoRA(rank=32, alpha=16.0, dropout=0.05, "
-    assert run["recipe"] == recipe + "targets='all-linear')"
+    assert run["recipe"] == recipe + "clip=1.0, targets='all-linear')"
     assert (run["max_length"], run["packing"], run["precision"], run["batch_size"]) == (2048, True, "bf16", 2)
     assert run["loss_on"] == "all"
     assert run["training"] == {"lr_scheduler_type": "cosine", "warmup_steps": 10, "optim": "paged_adamw_32bit"}
     assert "1 of 2 data sets: more.jsonl" in (tmp_path / "run.yaml").read_text()
+
+
+def test_what_is_assumed_stands_in_the_written_run(tmp_path):
+    checked(tmp_path, MS_SWIFT, "s.sh", write=str(tmp_path / "run.yaml"))
+    written = (tmp_path / "run.yaml").read_text()
+    assert "alpaca-gpt4-data-en#500: all rows of it are taken" in written
+    assert "held_out: 0 takes all" in written
+
+
+def test_four_bits_have_the_clipping_and_dropout_of_their_trainer():
+    made = translated(dataclasses.replace(GOOD, tuning="qlora", clip=None, dropout=None))
+    assert "QLoRA(rank=16, alpha=32.0, dropout=0.0, clip=1.0, targets='all-linear')" in made.options["recipe"]
+
+
+def test_every_argument_that_is_passed_on_is_one_that_a_run_takes():
+    assert not PASSED & {*_OWNED}
+
+
+def test_a_rate_keeps_its_digits():
+    assert "lr=1.23456789e-05" in translated(dataclasses.replace(GOOD, lr=1.23456789e-5)).options["recipe"]
 
 
 def test_training_by_steps_and_other_objectives():

@@ -183,6 +183,162 @@ def test_ours(tmp_path):
     assert config.unknown == ("colour",)
 
 
+BASES = {
+    "axolotl": "base_model: m\n",
+    "LLaMA-Factory": "stage: sft\nmodel_name_or_path: m\n",
+    "ms-swift": "model: m\ntrain_type: lora\n",
+    "TRL": "model_name_or_path: m\ndataset_name: d\nuse_peft: true\n",
+}
+
+
+def reading(tmp_path, trainer, more):
+    config = read_training(write(tmp_path / "c.yaml", BASES[trainer] + more))
+    assert config.trainer == trainer
+    return config
+
+
+@pytest.mark.parametrize("trainer", BASES)
+def test_a_negative_number_of_steps_leaves_the_passes(trainer, tmp_path):
+    assert reading(tmp_path, trainer, "max_steps: -1\n").max_steps is None
+    assert reading(tmp_path, trainer, "max_steps: 20\n").max_steps == 20
+
+
+@pytest.mark.parametrize("trainer", BASES)
+def test_no_steps_of_warm_up_leave_the_ratio_and_less_than_one_is_a_share(trainer, tmp_path):
+    config = reading(tmp_path, trainer, "warmup_steps: 0\nwarmup_ratio: 0.1\n")
+    assert (config.warmup_steps, config.warmup_share) == (None, 0.1)
+    assert reading(tmp_path, trainer, "warmup_steps: 0.05\n").warmup_share == 0.05
+    assert reading(tmp_path, trainer, "warmup_steps: 0\n").warmup_steps == 0
+    with pytest.raises(HoldfastError, match="not a whole number"):
+        reading(tmp_path, trainer, "warmup_steps: 10.5\n")
+
+
+@pytest.mark.parametrize(
+    ("trainer", "more"),
+    [
+        ("axolotl", "adapter: lora\nload_in_8bit: true\n"),
+        ("LLaMA-Factory", "quantization_bit: 8\n"),
+        ("ms-swift", "quant_bits: 8\n"),
+        ("TRL", "load_in_8bit: true\n"),
+    ],
+)
+def test_eight_bits_are_not_four_and_are_said(trainer, more, tmp_path):
+    config = reading(tmp_path, trainer, more)
+    assert config.tuning == "lora"
+    assert any("16 bits of their file, not in 8" in note for note in config.notes)
+
+
+def test_data_sets_of_axolotl_keep_their_config_split_and_files(tmp_path):
+    sets = """datasets:
+  - {path: openai/gsm8k, name: main, split: "train[:10%]"}
+  - {path: org/set.v2, split: train}
+  - {path: json, data_files: [a.jsonl, b.jsonl]}
+  - {path: a.jsonl, split: test}
+  - {path: org/set, data_files: [x.jsonl]}
+test_datasets: [{path: t1.jsonl}, {path: t2.jsonl}]
+"""
+    config = reading(tmp_path, "axolotl", sets)
+    assert config.data == (
+        "openai/gsm8k/main:train[:10%]", "org/set.v2", "a.jsonl", "b.jsonl", "a.jsonl", "org/set",
+    )  # fmt: skip
+    assert config.unknown == ("datasets[3].split", "datasets[4].data_files")
+    assert config.test == "t1.jsonl"
+    assert any("left out: t2.jsonl" in note for note in config.notes)
+
+
+def test_long_rows_are_dropped_where_the_trainer_drops_them(tmp_path):
+    assert reading(tmp_path, "axolotl", "sequence_len: 64\n").over_long == "drop"
+    assert reading(tmp_path, "axolotl", "excess_length_strategy: truncate\n").over_long == "truncate"
+    assert reading(tmp_path, "axolotl", "excess_length_strategy: raise\n").unknown == ("excess_length_strategy",)
+    assert reading(tmp_path, "ms-swift", "max_length: 64\n").over_long == "drop"
+    assert reading(tmp_path, "ms-swift", "truncation_strategy: right\n").over_long == "truncate"
+    assert reading(tmp_path, "ms-swift", "truncation_strategy: left\n").unknown == ("truncation_strategy",)
+
+
+def test_llama_factory_names_what_it_does_not_take_of_its_data(tmp_path):
+    table = {
+        "hub": {"hf_hub_url": "org/set", "subset": "main", "split": "test", "formatting": "sharegpt"},
+        "file": {"file_name": "f.json", "columns": {"prompt": "instruct"}, "num_samples": 100},
+    }
+    (tmp_path / "dataset_info.json").write_text(json.dumps(table), encoding="utf-8-sig")
+    more = f"dataset: hub,file\ndataset_dir: {tmp_path}\nval_size: 100\neval_dataset: hub, file\n"
+    config = reading(tmp_path, "LLaMA-Factory", more)
+    assert config.data == ("org/set/main:test", str(tmp_path / "f.json"))
+    assert config.unknown[:2] == ("file.columns", "file.num_samples")
+    assert config.held_out is None
+    assert any("val_size 100 is a number of rows" in note for note in config.notes)
+    assert any("eval_dataset: org/set/main:test alone" in note for note in config.notes)
+
+
+def test_llama_factory_scales_an_adapter_by_twice_its_rank(tmp_path):
+    config = reading(tmp_path, "LLaMA-Factory", "quantization_bit: 4\nlora_rank: 32\n")
+    assert (config.tuning, config.rank, config.alpha) == ("qlora", 32, 64)
+
+
+def test_ms_swift_has_sixteen_rows_a_step_and_its_other_defaults(tmp_path):
+    config = reading(tmp_path, "ms-swift", "dataset: d\n")
+    assert (config.rows, config.batch, config.weight_decay, config.dropout) == (1, 16, 0.1, 0.05)
+    assert reading(tmp_path, "ms-swift", "per_device_train_batch_size: 5\n").batch == 20
+    assert any("max_length" in note for note in config.notes)
+
+
+def test_data_sets_of_ms_swift_lose_their_hub_and_keep_their_config(tmp_path):
+    more = (
+        "dataset: ['HF::tatsu-lab/alpaca:default#500', 'swift/cog#9', 'own.jsonl#3']\nval_dataset: [a.jsonl, b.jsonl]\n"
+    )
+    config = reading(tmp_path, "ms-swift", more)
+    assert config.data == ("tatsu-lab/alpaca/default", "swift/cog", "own.jsonl")
+    assert [note for note in config.notes if "ModelScope" in note] == [
+        "swift/cog is a name on ModelScope; the run looks for it on the Hugging Face hub."
+    ]
+    assert any("val_dataset: a.jsonl alone" in note for note in config.notes)
+
+
+def test_ms_swift_learns_everything_where_it_says_so_or_pretrains(tmp_path):
+    assert reading(tmp_path, "ms-swift", "loss_scale: all\n").loss_on == "all"
+    assert reading(tmp_path, "ms-swift", "loss_scale: react\n").unknown == ("loss_scale",)
+    assert read_training(write(tmp_path / "p.sh", "swift pt --model m --dataset d.jsonl\n")).loss_on == "all"
+
+
+def test_trl_says_which_turns_and_layers_it_would_train(tmp_path):
+    notes = reading(tmp_path, "TRL", "").notes
+    assert any("learns all turns" in note for note in notes)
+    assert any("lora_target_modules" in note for note in notes)
+    quiet = reading(tmp_path, "TRL", "assistant_only_loss: true\nlora_target_modules: [q_proj]\n").notes
+    assert not any("learns all turns" in note or "lora_target_modules:" in note for note in quiet)
+    assert reading(tmp_path, "TRL", "dataset_config: c\ndataset_test_split: test\n").test == "d/c:test"
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("llamafactory-cli train examples/sft.yaml", "its settings are in examples/sft.yaml; check that file"),
+        ("axolotl train c.yml", "its settings are in c.yml; check"),
+        ("accelerate launch -m axolotl.cli.train c.yml", "its settings are in c.yml; check"),
+        ("swift sft --config c.json", "its settings are in c.json; check"),
+        ("trl sft --config c.yaml --learning_rate 1e-5", "c.yaml (and in --learning_rate of the command"),
+        ("swift sft --model $MODEL --dataset d", "--model is $MODEL, which the script does not set"),
+    ],
+)
+def test_a_script_whose_settings_are_elsewhere_says_where(line, sentence, tmp_path):
+    with pytest.raises(HoldfastError) as raised:
+        read_training(write(tmp_path / "s.sh", f"#!/bin/bash\n{line}\n"))
+    assert sentence in str(raised.value)
+
+
+def test_a_script_may_set_its_variables(tmp_path):
+    text = 'export MODEL="Qwen/Qwen2.5-7B"\nRATE=3e-5\nswift sft --model $MODEL --learning_rate ${RATE}\n'
+    config = read_training(write(tmp_path / "s.sh", text))
+    assert (config.model, config.lr) == ("Qwen/Qwen2.5-7B", 3e-5)
+
+
+def test_json_may_be_indented_with_tabs_and_begin_with_a_mark(tmp_path):
+    (tmp_path / "c.json").write_text('{\n\t"base_model": "m",\n\t"learning_rate": 2e-5\n}', encoding="utf-8-sig")
+    assert read_training(str(tmp_path / "c.json")).lr == 2e-5
+    with pytest.raises(HoldfastError, match="is not JSON"):
+        read_training(write(tmp_path / "d.json", "{"))
+
+
 @pytest.mark.parametrize("recipe", ["Holdfast()", "BaseKL()", "Rehearsal('old.jsonl')", "WiSEFT(0.5)"])
 def test_ours_with_what_holds_the_model(recipe, tmp_path):
     assert read_training(write(tmp_path / "o.yaml", f"recipe: {recipe}\nkeep: [a]\n")).rehearses

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from holdfast.bench.plan.check.config import (
     Format,
     TrainingConfig,
     Tuning,
+    eight_bits,
+    first_of,
     mapped,
     number,
     precision_of,
+    share_of,
+    steps_of,
     targets_of,
     truth,
+    warm_up,
     whole,
     with_defaults,
     words_of,
 )
 from holdfast.bench.plan.check.keys import sorted_keys
+from holdfast.data.files import suffix_of
 
 READ = frozenset(
     words_of(
@@ -26,12 +33,14 @@ READ = frozenset(
         "max_steps micro_batch_size gradient_accumulation_steps warmup_ratio warmup_steps lr_scheduler lora_r "
         "lora_alpha lora_dropout lora_target_modules lora_target_linear max_grad_norm weight_decay "
         "sequence_len sample_packing bf16 fp16 train_on_inputs seed val_set_size optimizer rl "
-        "unfrozen_parameters gradient_clipping batch_size"
+        "unfrozen_parameters gradient_clipping batch_size excess_length_strategy"
     )
 )
-DEFAULTS = {"num_epochs": 1, "micro_batch_size": 1, "lr_scheduler": "cosine"}
+DEFAULTS = {"num_epochs": 1, "micro_batch_size": 1, "lr_scheduler": "cosine", "excess_length_strategy": "drop"}
 KNOWN = frozenset({"path", "type", "data_files", "ds_type", "split", "name"})
 """Keys of a data set that are read, or say no more than its file does."""
+FILES = frozenset({"json", "csv", "parquet", "arrow", "text"})
+"""Values of `path` that stand for the kind of the files."""
 PLAIN = ("chat_template", "completion", "sharegpt")
 """Types of data sets whose rows are learned as they stand, in a chat template or without one; others add words."""
 TUNINGS: Mapping[str, Tuning] = {"lora": "lora", "qlora": "qlora"}
@@ -40,10 +49,7 @@ TUNINGS: Mapping[str, Tuning] = {"lora": "lora", "qlora": "qlora"}
 FIELDS = {
     "lr": ("learning_rate", float),
     "epochs": ("num_epochs", float),
-    "max_steps": ("max_steps", int),
     "rows": ("micro_batch_size", int),
-    "warmup_share": ("warmup_ratio", float),
-    "warmup_steps": ("warmup_steps", int),
     "schedule": ("lr_scheduler", str),
     "rank": ("lora_r", int),
     "alpha": ("lora_alpha", float),
@@ -63,23 +69,28 @@ def read(values: dict[str, Any]) -> TrainingConfig:
     passed = {**fields.pop("passed"), **({"optim": values["optimizer"]} if values.get("optimizer") else {})}
     unknown = [*fields.pop("unknown"), *(["unfrozen_parameters"] if values.get("unfrozen_parameters") else [])]
     if truth(values, "load_in_8bit"):
-        notes.append("load_in_8bit: weights stay in the 16 bits of their file instead.")
+        notes.append(eight_bits("load_in_8bit"))
+    over_long = str(values["excess_length_strategy"])
+    unknown += [] if over_long in ("drop", "truncate") else ["excess_length_strategy"]
     return TrainingConfig(
         "axolotl",
         model=str(values.get("base_model") or ""),
         data=_paths(values.get("datasets"), unknown, "datasets"),
-        test=next(iter(_paths(values.get("test_datasets"), unknown, "test_datasets")), None),
+        test=first_of(_paths(values.get("test_datasets"), unknown, "test_datasets"), "test_datasets", notes),
         tuning=_tuning(values),
         objective=str(values.get("rl") or "sft"),
+        max_steps=steps_of(values),
         accumulation=_accumulation(values),
         targets=_targets(values),
         clip=number({"gradient_clipping": values.get("max_grad_norm"), **values}, "gradient_clipping"),
         precision=precision_of(values),
         loss_on="all" if truth(values, "train_on_inputs") else "completion",
-        held_out=_share(values, notes),
+        over_long=over_long if over_long in ("drop", "truncate") else None,
+        held_out=share_of(values, "val_set_size", notes),
         passed=passed,
         unknown=tuple(unknown),
         notes=tuple(notes),
+        **warm_up(values),
         **mapped(values, FIELDS),
         **fields,
     )
@@ -105,32 +116,33 @@ def _accumulation(values: Mapping[str, Any]) -> int | None:
 
 def _paths(sets: Any, unknown: list[str], key: str) -> tuple[str, ...]:
     """Returns the names of data sets; other keys of an entry than its name, type and file have no translation."""
-    names = []
+    names: list[str] = []
     for place, entry in enumerate(sets if isinstance(sets, list) else []):
         if not isinstance(entry, Mapping):
             names.append(str(entry))
             continue
-        names.append(_path(entry))
         odd = {name for name, value in entry.items() if value is not None and name not in KNOWN}
         if entry.get("type") not in (None, *PLAIN):
             odd.add("type")
+        names += _names(entry, odd)
         unknown += [f"{key}[{place}].{name}" for name in sorted(odd)]
     return tuple(names)
 
 
-def _path(entry: Mapping[str, Any]) -> str:
-    """Returns the only file of a data set, or its name."""
-    files = entry.get("data_files")
-    file = files[0] if isinstance(files, list) and len(files) == 1 else files
-    return str(file if isinstance(file, str) else entry.get("path"))
-
-
-def _share(values: Mapping[str, Any], notes: list[str]) -> float | None:
-    share = number(values, "val_set_size")
-    if share is not None and share >= 1:
-        notes.append(f"val_set_size {share:g} is a number of rows; a tenth of the rows is held out instead.")
-        return None
-    return share
+def _names(entry: Mapping[str, Any], odd: set[str]) -> list[str]:
+    """Returns the files of a data set, or its name with its config and split; what has no translation joins `odd`."""
+    path, name, split = str(entry.get("path")), entry.get("name"), entry.get("split")
+    given = entry.get("data_files")
+    files = [str(file) for file in (given if isinstance(given, list) else [given]) if file is not None]
+    if split in ("train", None):
+        split = None
+    if files or suffix_of(Path(path)):
+        odd |= {key for key, value in (("name", name), ("split", split)) if value is not None}
+        if files and path not in (*FILES, *files):
+            odd.add("data_files")
+            return [path]
+        return files or [path]
+    return [f"{path}{f'/{name}' if name else ''}{f':{split}' if split else ''}"]
 
 
 FORMAT = Format(

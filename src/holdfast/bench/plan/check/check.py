@@ -125,6 +125,7 @@ def _comments(config: TrainingConfig, changed: str, left: tuple[str, ...]) -> li
         lines.append(f"Not translated, because unknown: {', '.join(config.unknown)}")
     if config.idle:
         lines.append(f"Left out, without an effect on what is learned: {', '.join(config.idle)}")
+    lines += config.notes
     lines = [line for long in lines for line in textwrap.wrap(long, 77)]
     if changed:
         lines += ["To keep what the model can do, replace the recipe and measure:", f"recipe: {changed!r}"]

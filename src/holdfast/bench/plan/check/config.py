@@ -40,6 +40,7 @@ class TrainingConfig:
         clip: Limit on the norm of the gradient.
         weight_decay: Weight decay.
         max_length: Longest row in tokens.
+        over_long: What becomes of longer rows, "truncate" or "drop".
         packing: Whether several examples share a row.
         precision: "fp32", "bf16" or "fp16".
         loss_on: "completion", or "all" if prompts are learned too.
@@ -77,6 +78,7 @@ class TrainingConfig:
     clip: float | None = None
     weight_decay: float | None = None
     max_length: int | None = None
+    over_long: str | None = None
     packing: bool | None = None
     precision: str | None = None
     loss_on: str | None = None
@@ -126,7 +128,8 @@ def with_defaults(values: Mapping[str, Any], defaults: Mapping[str, Any], traine
     """Returns the settings with a trainer's defaults in place of those that are absent, and a note that names them."""
     absent = {key: value for key, value in defaults.items() if values.get(key) is None}
     named = ", ".join(f"{key} {value}" for key, value in absent.items())
-    return {**values, **absent}, f"{len(absent)} settings have the defaults of {trainer}: {named}." if absent else ""
+    words = "1 setting has the default" if len(absent) == 1 else f"{len(absent)} settings have the defaults"
+    return {**values, **absent}, f"{words} of {trainer}: {named}." if absent else ""
 
 
 def number(values: Mapping[str, Any], key: str) -> float | None:
@@ -153,6 +156,46 @@ def whole(values: Mapping[str, Any], key: str) -> int | None:
     if value is not None and value != int(value):
         raise HoldfastError(f"{key}: {values[key]!r} is not a whole number; correct the config.")
     return None if value is None else int(value)
+
+
+def steps_of(values: Mapping[str, Any]) -> int | None:
+    """Returns the steps that end a run; None if its passes do, for which trainers write -1."""
+    steps = whole(values, "max_steps")
+    return None if steps is None or steps < 1 else steps
+
+
+def warm_up(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the fields of the warm-up: steps, or a share.
+
+    transformers takes steps below 1 for a share, and the ratio where there are no steps.
+    """
+    steps, share = number(values, "warmup_steps"), number(values, "warmup_ratio")
+    if not steps and share is not None:
+        return {"warmup_share": share}
+    if steps is not None and 0 < steps < 1:
+        return {"warmup_share": steps}
+    return {"warmup_steps": whole(values, "warmup_steps")}
+
+
+def first_of(names: tuple[str, ...], key: str, notes: list[str]) -> str | None:
+    """Returns the only data set that measures, or the first, with a note that names the others; None without one."""
+    if names[1:]:
+        notes.append(f"{key}: {names[0]} alone measures the run; left out: {', '.join(names[1:])}.")
+    return names[0] if names else None
+
+
+def share_of(values: Mapping[str, Any], key: str, notes: list[str]) -> float | None:
+    """Returns the share of the rows that is held out; None for a number of rows, which has a note."""
+    share = number(values, key)
+    if share is not None and share >= 1:
+        notes.append(f"{key} {share:g} is a number of rows; a tenth of the rows is held out instead.")
+        return None
+    return share
+
+
+def eight_bits(key: str) -> str:
+    """Returns the note on weights in 8 bits."""
+    return f"{key}: weights stay in the 16 bits of their file, not in 8."
 
 
 def truth(values: Mapping[str, Any], key: str) -> bool | None:

@@ -19,8 +19,14 @@ COMMANDS = {
     re.compile(r"\bswift\s+(sft|pt|rlhf)\b"): ms_swift.FORMAT,
     re.compile(r"\bllamafactory-cli\s+train\b|\bllamafactory\.cli\b"): llama_factory.FORMAT,
     re.compile(r"\btrl\s+sft\b"): trl.FORMAT,
+    re.compile(r"\baxolotl\s+train\b|\baxolotl\.cli\.train\b"): axolotl.FORMAT,
 }
 """Commands whose arguments a script may hold."""
+SETTINGS = (".yaml", ".yml", ".json")
+"""Endings of files that hold the settings of a command."""
+SET = re.compile(r"^\s*(?:export\s+)?(\w+)=(\S+)\s*$", re.MULTILINE)
+USED = re.compile(r"\$\{?(\w+)\}?")
+"""A shell variable where a script sets it, and where it uses it."""
 TWICE = 2
 """Weight of a key that only one trainer has, beside that of a shared one."""
 
@@ -34,7 +40,7 @@ def read_training(path: str) -> TrainingConfig:
     file = Path(path).expanduser()
     if file.suffix in (".sh", ".bash", ".txt"):
         try:
-            text = file.read_text(encoding="utf-8")
+            text = file.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             raise HoldfastError(f"Cannot read {path}: {getattr(error, 'strerror', None) or error}.") from error
         return _from_script(text, path)
@@ -70,15 +76,36 @@ def _from_script(text: str, path: str) -> TrainingConfig:
     """Returns the training of the first known command in a script.
 
     Raises:
-        HoldfastError: The script holds no such command.
+        HoldfastError: The script holds no such command, its settings are in another file, or a value is a variable that
+            the script does not set.
     """
+    known = {name: value.strip("\"'") for name, value in SET.findall(text)}
     joined = re.sub(r"\\\s*\n", " ", text)
     for line in joined.split("\n"):
         for pattern, form in COMMANDS.items():
             match = pattern.search(line)
             if match and not line.lstrip().startswith("#"):
-                return form.read(arguments(line[match.end() :]))
-    raise HoldfastError(f"{path}: holds no command of `swift sft`, `llamafactory-cli train` or `trl sft`.")
+                given = USED.sub(lambda used: known.get(used[1], used[0]), line[match.end() :])
+                values = arguments(given)
+                _check_arguments(values, given, path)
+                pretrains = form is ms_swift.FORMAT and match[1] == "pt"
+                return form.read({**({"loss_scale": "all"} if pretrains else {}), **values})
+    raise HoldfastError(
+        f"{path}: holds no command of `swift sft`, `llamafactory-cli train`, `trl sft` or `axolotl train`."
+    )
+
+
+def _check_arguments(values: dict[str, Any], line: str, path: str) -> None:
+    """Refuses a command whose settings are in a file of their own, or in the variables of a shell."""
+    first = next(iter(shlex.split(line, comments=True)), "")
+    file = str(values.get("config") or (first if first.endswith(SETTINGS) else ""))
+    if file:
+        more = ", ".join(f"--{name}" for name in values if name != "config")
+        also = f" (and in {more} of the command, which take their place)" if more else ""
+        raise HoldfastError(f"{path}: its settings are in {file}{also}; check that file.")
+    for name, value in values.items():
+        if used := USED.search(str(value)):
+            raise HoldfastError(f"{path}: --{name} is {used[0]}, which the script does not set; write its value.")
 
 
 def arguments(line: str) -> dict[str, Any]:

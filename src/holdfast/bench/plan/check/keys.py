@@ -24,7 +24,7 @@ IDLE = re.compile(
 PASSED = frozenset(
     words_of(
         "adam_beta1 adam_beta2 adam_epsilon lr_scheduler_kwargs optim optim_args neftune_noise_alpha "
-        "label_smoothing_factor max_grad_norm data_seed full_determinism"
+        "label_smoothing_factor max_grad_norm full_determinism"
     )
 )
 """Arguments of transformers.TrainingArguments that change what is learned and are passed on as they are."""

@@ -11,11 +11,16 @@ from holdfast.bench.plan.check.config import (
     Format,
     TrainingConfig,
     Tuning,
+    eight_bits,
+    first_of,
     mapped,
     number,
     precision_of,
+    share_of,
+    steps_of,
     targets_of,
     truth,
+    warm_up,
     whole,
     with_defaults,
     words_of,
@@ -39,6 +44,8 @@ DEFAULTS = {
     "cutoff_len": 2048,
 }
 ADAPTER = {"lora_rank": 8}
+TAKEN = frozenset(words_of("file_name hf_hub_url ms_hub_url om_hub_url subset split formatting file_sha1"))
+"""Keys of an entry of dataset_info.json that are read, or say no more than its rows do."""
 TUNINGS: Mapping[str, Tuning] = {"full": "full", "lora": "lora"}
 
 
@@ -47,10 +54,7 @@ FIELDS = {
     "epochs": ("num_train_epochs", float),
     "rows": ("per_device_train_batch_size", int),
     "accumulation": ("gradient_accumulation_steps", int),
-    "warmup_share": ("warmup_ratio", float),
-    "warmup_steps": ("warmup_steps", int),
     "schedule": ("lr_scheduler_type", str),
-    "alpha": ("lora_alpha", float),
     "dropout": ("lora_dropout", float),
     "clip": ("max_grad_norm", float),
     "weight_decay": ("weight_decay", float),
@@ -70,22 +74,27 @@ def read(values: dict[str, Any]) -> TrainingConfig:
     if kind == "freeze":
         notes.append("finetuning_type freeze: FreezeBottom(share=...) is the nearest; give the share of frozen layers.")
     unknown = [*fields.pop("unknown"), *(key for key in ("mix_strategy", "interleave_probs") if values.get(key))]
-    stage, steps, size = str(values.get("stage") or "sft"), whole(values, "max_steps"), number(values, "val_size")
+    stage, bits = str(values.get("stage") or "sft"), whole(values, "quantization_bit")
+    if bits == 8:
+        notes.append(eight_bits("quantization_bit 8"))
+    rank = whole(values, "lora_rank")
     return TrainingConfig(
         "LLaMA-Factory",
         model=str(values.get("model_name_or_path") or ""),
-        data=_files(values, "dataset", notes),
-        test=next(iter(_files(values, "eval_dataset", notes)), None),
+        data=_files(values, "dataset", notes, unknown),
+        test=first_of(_files(values, "eval_dataset", notes, unknown), "eval_dataset", notes),
         tuning=tuning,
         objective="sft" if stage in ("sft", "pt") else stage,
-        max_steps=None if steps is None or steps < 1 else steps,
-        rank=whole(values, "lora_rank"),
+        max_steps=steps_of(values),
+        rank=rank,
+        alpha=number(values, "lora_alpha") or (2 * rank if rank else None),
         targets=targets_of(values.get("lora_target")),
         precision=precision_of(values),
         loss_on="all" if truth(values, "train_on_prompt") else "completion",
-        held_out=None if size is None or not 0 < size < 1 else size,
+        held_out=share_of(values, "val_size", notes),
         unknown=tuple(unknown),
         notes=tuple(notes),
+        **warm_up(values),
         **mapped(values, FIELDS),
         **fields,
     )
@@ -93,30 +102,36 @@ def read(values: dict[str, Any]) -> TrainingConfig:
 
 def _tuning(values: Mapping[str, Any], kind: str) -> Tuning:
     tuning: Tuning = TUNINGS.get(kind, "other")
-    return "qlora" if tuning == "lora" and values.get("quantization_bit") is not None else tuning
+    return "qlora" if tuning == "lora" and values.get("quantization_bit") not in (None, 8) else tuning
 
 
-def _files(values: Mapping[str, Any], key: str, notes: list[str]) -> tuple[str, ...]:
+def _files(values: Mapping[str, Any], key: str, notes: list[str], unknown: list[str]) -> tuple[str, ...]:
     """Returns the files of data sets by the names in dataset_info.json; without one there, the names."""
     folder = Path(str(values.get("dataset_dir") or "data"))
     table: Any = {}
     if (folder / "dataset_info.json").is_file():
         try:
-            table = json.loads((folder / "dataset_info.json").read_text(encoding="utf-8"))
+            table = json.loads((folder / "dataset_info.json").read_text(encoding="utf-8-sig"))
         except (OSError, ValueError):
             notes.append(f"{folder / 'dataset_info.json'} cannot be read.")
     files = []
     for name in words_of(values.get(key)):
-        entry = table.get(name, {}) if isinstance(table, Mapping) else {}
-        if file := entry.get("file_name"):
-            files.append(str(folder / file))
-        elif hub := entry.get("hf_hub_url"):
-            files.append(str(hub))
-        else:
-            if "/" not in name:
-                notes.append(f"{key} {name}: {folder / 'dataset_info.json'} does not name its file; put it in place.")
-            files.append(name)
+        entry = table.get(name) if isinstance(table, Mapping) else None
+        entry = entry if isinstance(entry, Mapping) else {}
+        source = _source(entry, folder)
+        if not source and "/" not in name:
+            notes.append(f"{key} {name}: {folder / 'dataset_info.json'} does not name its file; put it in place.")
+        files.append(source or name)
+        unknown += [f"{name}.{part}" for part, value in entry.items() if value is not None and part not in TAKEN]
     return tuple(files)
+
+
+def _source(entry: Mapping[str, Any], folder: Path) -> str:
+    """Returns the file of an entry of dataset_info.json, or its name on the hub; empty without either."""
+    if file := entry.get("file_name"):
+        return str(folder / file)
+    hub, subset, split = (entry.get(key) for key in ("hf_hub_url", "subset", "split"))
+    return f"{hub}{f'/{subset}' if subset else ''}{f':{split}' if split not in (None, 'train') else ''}" if hub else ""
 
 
 FORMAT = Format(

@@ -44,6 +44,8 @@ def translated(config: TrainingConfig, model: str = "") -> Translation:
     if len(config.data) > 1:
         others = ", ".join(config.data[1:])
         left.append(f"{len(config.data) - 1} of {len(config.data)} data sets: {others}; join them in one file")
+    if config.held_out is None and config.test is None:
+        left.append("training on every row: a tenth measures what is learned (held_out: 0 takes all)")
     options = {
         "model": model or config.model,
         "data": config.data[0] if config.data else "",
@@ -51,6 +53,7 @@ def translated(config: TrainingConfig, model: str = "") -> Translation:
         "test": config.test,
         "held_out": config.held_out,
         "max_length": config.max_length,
+        "over_long": config.over_long,
         "loss_on": config.loss_on,
         "packing": config.packing,
         "precision": config.precision,
@@ -68,7 +71,7 @@ def _train(config: TrainingConfig) -> str:
     epochs = config.epochs if config.max_steps is None else None
     values = {"lr": config.lr, "epochs": epochs, "batch": batch, "weight_decay": config.weight_decay}
     values |= {"clip": config.clip if config.tuning != "qlora" else None}
-    return f"Train({', '.join(f'{name}={value:g}' for name, value in values.items() if value is not None)})"
+    return f"Train({', '.join(f'{name}={value:.12g}' for name, value in values.items() if value is not None)})"
 
 
 def _parts(config: TrainingConfig) -> list[str]:
@@ -78,9 +81,9 @@ def _parts(config: TrainingConfig) -> list[str]:
     if config.tuning == "full":
         return []
     values: dict[str, Any] = {"rank": config.rank, "alpha": config.alpha, "dropout": config.dropout}
+    if config.tuning == "qlora":  # whose own defaults differ from those of the trainers
+        values |= {"dropout": config.dropout or 0.0, "clip": 1.0 if config.clip is None else config.clip}
     values |= {"targets": config.targets}
-    if config.tuning == "qlora":
-        values["clip"] = config.clip
     name = "QLoRA" if config.tuning == "qlora" else "LoRA"
     return [f"{name}({', '.join(f'{key}={value!r}' for key, value in values.items() if value is not None)})"]
 

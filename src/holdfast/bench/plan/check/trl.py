@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from holdfast.bench.plan.check.config import (
     Format,
     TrainingConfig,
     Tuning,
+    eight_bits,
     mapped,
     precision_of,
+    steps_of,
     targets_of,
     truth,
-    whole,
+    warm_up,
     with_defaults,
     words_of,
 )
@@ -42,8 +45,6 @@ FIELDS = {
     "epochs": ("num_train_epochs", float),
     "rows": ("per_device_train_batch_size", int),
     "accumulation": ("gradient_accumulation_steps", int),
-    "warmup_share": ("warmup_ratio", float),
-    "warmup_steps": ("warmup_steps", int),
     "schedule": ("lr_scheduler_type", str),
     "rank": ("lora_r", int),
     "alpha": ("lora_alpha", float),
@@ -59,7 +60,7 @@ FIELDS = {
 
 def read(values: dict[str, Any]) -> TrainingConfig:
     """Returns the training that the arguments of `trl sft` describe; its default trains all weights."""
-    fields, steps = sorted_keys(values, READ), whole(values, "max_steps")
+    fields = sorted_keys(values, READ)
     tuning: Tuning = "full" if not truth(values, "use_peft") else "qlora" if truth(values, "load_in_4bit") else "lora"
     unknown = [*fields.pop("unknown"), *(["datasets"] if values.get("datasets") else [])]
     unknown += ["loss_type"] if values.get("loss_type") not in (None, "nll", "chunked_nll") else []
@@ -69,22 +70,39 @@ def read(values: dict[str, Any]) -> TrainingConfig:
     return TrainingConfig(
         "TRL",
         model=str(values.get("model_name_or_path") or ""),
-        data=_data(values),
+        data=_data(values, values.get("dataset_train_split")),
+        test=next(iter(_data(values, split)), None) if (split := values.get("dataset_test_split")) else None,
         tuning=tuning,
-        max_steps=None if steps is None or steps < 1 else steps,
+        max_steps=steps_of(values),
         targets=targets_of(values.get("lora_target_modules")),
         precision=precision_of(values),
         loss_on="all" if truth(values, "completion_only_loss") is False else "completion",
         unknown=tuple(unknown),
-        notes=(note,) if note else (),
+        notes=(*([note] if note else []), *_notes(values, tuning)),
+        **warm_up(values),
         **mapped(values, FIELDS),
         **fields,
     )
 
 
-def _data(values: dict[str, Any]) -> tuple[str, ...]:
-    """Returns the name of the data set with its configuration and split."""
-    name, config, split = (values.get(key) for key in ("dataset_name", "dataset_config", "dataset_train_split"))
+def _notes(values: Mapping[str, Any], tuning: Tuning) -> Iterator[str]:
+    if truth(values, "load_in_8bit"):
+        yield eight_bits("load_in_8bit")
+    if tuning != "full" and not values.get("lora_target_modules"):
+        yield (
+            "lora_target_modules: PEFT chooses them by the model, often attention alone; the run adapts all linear"
+            " layers."
+        )
+    if not truth(values, "assistant_only_loss") and truth(values, "completion_only_loss") is None:
+        yield (
+            "assistant_only_loss: TRL learns all turns of rows of messages; the run learns the assistant's alone"
+            " (loss_on: all learns all)."
+        )
+
+
+def _data(values: Mapping[str, Any], split: Any) -> tuple[str, ...]:
+    """Returns the name of the data set with its configuration and a split."""
+    name, config = values.get("dataset_name"), values.get("dataset_config")
     if not name:
         return ()
     whole_name = f"{name}/{config}" if config else str(name)

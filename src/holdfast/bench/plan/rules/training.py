@@ -29,11 +29,20 @@ def rank_for(case: Situation) -> int:
 
 def batch_for(case: Situation) -> int:
     """Returns a batch of few rows, with which a short run has as many steps as it can."""
-    return max(1, min(8, case.rows * EPOCHS // FEW_STEPS))
+    return usual_batch(case.rows)
+
+
+def usual_batch(rows: int) -> int:
+    """Returns the rows of a step that a plan advises for data of so many rows, whatever the model."""
+    return max(1, min(8, rows * EPOCHS // FEW_STEPS)) if _few(rows) else BATCH
 
 
 def _short(case: Situation) -> bool:
-    return case.rows * EPOCHS < FEW_STEPS * BATCH
+    return _few(case.rows)
+
+
+def _few(rows: int) -> bool:
+    return rows * EPOCHS < FEW_STEPS * BATCH
 
 
 HALF = (
