@@ -30,23 +30,30 @@ from holdfast.probes.score import Score, Split
 
 BUDGET = Budget(points=2.0)
 STRENGTHS = (0.15, 0.25, 0.35, 0.45, 0.55, 0.7, 0.85, 1.0)
-RIGHT = 0.85
+RIGHT, GROUPS = 0.85, 24
+"""Share of right answers of the base, and groups of a suite that has few."""
 Spent = Callable[[Sequence[Score]], float]
 """Takes the scores of an edit on validation items, and returns the share of the budget that it takes."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """Suites of so many items in groups; the tuned model flips and loses so many of the answers."""
+    """Suites of so many items in groups, and suites with few groups; the tuned model flips and loses so many answers."""
 
     flips: float
     suites: int
     items: int
     group: int
     lost: float
+    few: int = 0
+
+    def group_of(self, suite: int, item: int) -> int:
+        """Returns the group of an item."""
+        return item % GROUPS if suite < self.few else item // self.group
 
 
-CASES = [Case(FLIPS, 16, 180, 1, 0.05), Case(FLIPS, 16, 180, 4, 0.05), Case(REAL_FLIPS, 22, 60, 1, 0.05),
+CASES = [Case(FLIPS, 16, 180, 1, 0.05), Case(FLIPS, 16, 180, 4, 0.05),
+         Case(FLIPS, 16, 180, 1, 0.05, few=2), Case(REAL_FLIPS, 22, 60, 1, 0.05),
          Case(REAL_FLIPS, 22, 60, 1, 0.15), Case(REAL_FLIPS, 15, 400, 1, 0.05)]  # fmt: skip
 
 
@@ -69,11 +76,11 @@ class Draw:
         found = []
         for place, value in enumerate(now if strength else self.right):
             suite, item = divmod(place, self.case.items)
-            group = f"{suite} {item // self.case.group}"
-            if (item // self.case.group % 3 == 0) == (split == "watch"):
+            group = self.case.group_of(suite, item)
+            if (group % 3 == 0) == (split == "watch"):
                 found.append(
                     Score(
-                        suite=f"s{suite}", role="retained", split=split, item=f"{suite} {item}", group=group,
+                        suite=f"s{suite}", role="retained", split=split, item=f"{suite} {item}", group=f"{suite} {group}",
                         value=100.0 * bool(value), unit="points", higher_is_better=True,
                     )
                 )  # fmt: skip
@@ -113,7 +120,7 @@ def row(case: Case, name: str, rule: Callable[[Sequence[Score], Sequence[Score]]
         lost.append(-judged.means[0].change)
         words.append(judged.word)
     return [
-        f"{case.suites} x {case.items}", case.group, f"{case.flips:.2f}", f"{100 * case.lost:g}", name,
+        f"{case.suites} x {case.items}", case.group, case.few, f"{case.flips:.2f}", f"{100 * case.lost:g}", name,
         f"{statistics.fmean(strengths):.2f}", f"{statistics.fmean(lost):.2f}",
         f"{statistics.fmean(value <= 2 for value in lost):.0%}",
         *(f"{words.count(word) / draws:.0%}" for word in ("kept", "forgot")),
@@ -129,7 +136,7 @@ def main() -> None:
     rules = {"earlier": earlier, "ours": ours}
     rows = [row(case, name, rule, given.draws) for case in CASES for name, rule in rules.items()]
     head = (
-        "suites x items | in groups of | flips | tuned model loses | rule | strength | lost | lost 2 or less | kept |"
+        "suites x items | in groups of | with 24 groups | flips | tuned model loses | rule | strength | lost | lost 2 or less | kept |"
         " forgot"
     )
     text = "\n".join([

@@ -83,7 +83,7 @@ def language_of(text: str) -> str | None:
         return "zh"
     if script not in _COMMON:
         return _BY_SCRIPT.get(script)
-    words = collections.Counter(re.findall(r"[^\W\d_]+(?:[\u0900-\u0903\u093a-\u094f][^\W\d_]*)*", text.casefold()))
+    words = collections.Counter(re.findall(r"[^\W\d_]+(?:[\u0900-\u0903\u093a-\u094f][^\W\d_]*)*", _folded(text)))
     marks = collections.Counter(letter.casefold() for letter in letters)
     return _likeliest(script, words, marks)
 
