@@ -38,7 +38,7 @@ Spent = Callable[[Sequence[Score]], float]
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """Suites of so many items in groups, and suites with few groups; the tuned model flips and loses so many answers."""
+    """Suites of so many items in groups, some with few groups; the tuned model flips and loses so many answers."""
 
     flips: float
     suites: int
@@ -80,8 +80,8 @@ class Draw:
             if (group % 3 == 0) == (split == "watch"):
                 found.append(
                     Score(
-                        suite=f"s{suite}", role="retained", split=split, item=f"{suite} {item}", group=f"{suite} {group}",
-                        value=100.0 * bool(value), unit="points", higher_is_better=True,
+                        suite=f"s{suite}", role="retained", split=split, item=f"{suite} {item}",
+                        group=f"{suite} {group}", value=100.0 * bool(value), unit="points", higher_is_better=True,
                     )
                 )  # fmt: skip
         return found
@@ -136,8 +136,8 @@ def main() -> None:
     rules = {"earlier": earlier, "ours": ours}
     rows = [row(case, name, rule, given.draws) for case in CASES for name, rule in rules.items()]
     head = (
-        "suites x items | in groups of | with 24 groups | flips | tuned model loses | rule | strength | lost | lost 2 or less | kept |"
-        " forgot"
+        "suites x items | in groups of | with 24 groups | flips | tuned model loses | rule | strength | lost |"
+        " lost 2 or less | kept | forgot"
     )
     text = "\n".join([
         "# What a healing dares", "",
