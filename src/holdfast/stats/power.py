@@ -10,8 +10,6 @@ CONFIDENCE = 0.95
 """Confidence of the one-sided bounds."""
 CHANCE = 0.8
 """Power: the chance that the advised number of items settles the question, if the change seen or assumed is true."""
-PROVEN = 1 + float(stats.norm.ppf(CHANCE) / stats.norm.ppf(CONFIDENCE))
-"""Factor on the distance from a change to its bound: so far from a limit, it proves its claim with that chance."""
 
 
 def times_needed(statistic: float) -> float:

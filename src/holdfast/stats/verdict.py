@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 
 from scipy import stats
 
-from holdfast.stats.power import CONFIDENCE, PROVEN, times_needed
+from holdfast.stats.power import CHANCE, CONFIDENCE, times_needed
 
 Word = Literal["kept", "forgot", "not enough evidence"]
 
@@ -87,7 +87,7 @@ def judge(evidence: Evidence, allowed: float, *, higher_is_better: bool = True) 
         most=most,
         p_forgot=p_forgot(evidence, allowed, higher_is_better=higher_is_better),
         p_kept=float(stats.t.sf(kept_by, evidence.degrees)),
-        floor=wide * PROVEN,
+        floor=wide * (1 + float(stats.norm.ppf(CHANCE) / stats.norm.ppf(CONFIDENCE))),
         factor=max(1.0, factor),
     )
 

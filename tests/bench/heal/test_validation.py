@@ -91,16 +91,15 @@ def worse(name, i):
 
 
 @pytest.mark.parametrize("copies", [1, 2, 5])
-def test_the_share_of_the_budget_is_that_of_the_loss_and_of_what_a_verdict_on_the_test_items_needs(tmp_path, copies):
+def test_the_share_of_the_budget_is_that_of_the_loss_at_the_bound_of_the_verdict_on_the_test_items(tmp_path, copies):
     test = scores(SUITES, answers, copies)
     on = validation(tmp_path, Budget(points=20), test=test)
     assert on.weight == 1.0
     fill(on, "scale", 0.5, worse)
     (mean,) = verdict(changes(test, scores(SUITES, worse, copies)), Budget(points=20)).means
     reading = on.reading("scale", 0.5)
-    # the floor is the least loss that the verdict excludes with a chance of 80%, if it sees none; groups of copies
-    # show a little more of the design effect than the originals do
-    assert reading.spent == pytest.approx((-mean.change + mean.floor) / 20, rel=0.04)
+    # groups of copies show a little more of the design effect than the originals do
+    assert reading.spent == pytest.approx(mean.most / 20, rel=0.04)
     assert reading.gain == 25.0
 
 
@@ -112,8 +111,8 @@ def test_unknown_test_items_count_as_twice_the_validation_items(tmp_path):
     assert known.reading("scale", 0.5) == unknown.reading("scale", 0.5)
 
 
-def test_a_model_at_the_budget_on_validation_items_is_kept_by_four_in_five_verdicts_on_test_items(tmp_path):
-    """The share is 1 where the chance of "kept" is 80%: 150 verdicts on twice as many items, drawn anew."""
+def test_a_model_at_the_budget_on_validation_items_is_kept_by_half_of_the_verdicts_on_test_items(tmp_path):
+    """The share is 1 where "kept" is as likely as not: 150 verdicts on twice as many items, drawn anew."""
     suites = [Suite(f"s{n}", "retained", items(f"s{n}", 100)) for n in range(10)]
     on = validation(tmp_path, Budget(points=5), suites)
     fill(on, "scale", 0.5, lambda name, i: i % 25 != 0)
@@ -123,7 +122,7 @@ def test_a_model_at_the_budget_on_validation_items_is_kept_by_four_in_five_verdi
     for _ in range(150):
         after = [dataclasses.replace(score, value=100.0 * (generator.random() >= 0.04)) for score in base]
         kept += verdict(changes(base, after), budget).word == "kept"
-    assert 0.7 < kept / 150 < 0.9
+    assert 0.38 < kept / 150 < 0.62
 
 
 def test_with_few_items_for_the_budget_a_part_of_the_room_counts(tmp_path):

@@ -1,8 +1,8 @@
 """The validation items of a healing: asked, kept in a file, and read as a share of the budget.
 
 They decide what ships, and the test items judge it. So the share counts the loss on the validation items and the room
-that the verdict needs: a model is inside the budget if test items will say "kept" with a chance of 80%, should they
-lose what the validation items lose.
+that the verdict needs: a model is inside the budget if the verdict on the test items will be "kept", should they lose
+what the validation items lose.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from holdfast.probes.changes import SuiteChange, changes
 from holdfast.probes.score import Role, Score, level
 from holdfast.probes.suite import Suite
 from holdfast.probes.watch_record import documents, group_of
-from holdfast.stats.power import PROVEN
 
 ROOM = 0.6
 """Most of the budget that the room may take if nothing changes; with more, no edit could be shown to be inside."""
@@ -167,7 +166,7 @@ class Validation:
         return max([*shares, *([1.01] if judged.word == "forgot" else [])])
 
     def _share(self, lost: float, most: float | None, limit: float) -> float:
-        room = 0.0 if most is None else PROVEN * (most - lost)  # a single document has no bound
+        room = 0.0 if most is None else most - lost  # a single document has no bound
         return (lost + self.weight * room) / limit
 
 
