@@ -55,8 +55,8 @@ FIXED = {
     "starter": ("Train(lr=2e-5, epochs=4, batch=16) + FreezeBottom(0.85) + LoRA(rank=8)", {}),
 }
 KINDS = ("fit", "fit at 80%", "fit before 24", "earlier fit", "auto", *FIXED)
-"""What rows are; fits before docs/decisions/0024, and at 80%, have other rules of what is inside the budget; earlier ones
-came before docs/decisions/0020, the last two with a part of its rules."""
+"""What rows are. Fits before docs/decisions/0024, and at 80%, have other rules of what is inside the budget; earlier
+ones came before docs/decisions/0020, the last two with a part of its rules."""
 
 
 @dataclasses.dataclass(frozen=True)
