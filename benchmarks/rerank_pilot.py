@@ -32,7 +32,7 @@ from scipy.stats import spearmanr
 
 from holdfast.bench.fit.pilot import judged, training_losses
 from holdfast.bench.fit.pilot_record import PilotRung
-from holdfast.bench.fit.trials import losses
+from holdfast.bench.fit.trials import lost_of
 from holdfast.bench.machine.files import read_jsonl, write_atomically, write_jsonl
 from holdfast.bench.measured.scores import read_scores
 from holdfast.bench.run.run import train
@@ -70,7 +70,7 @@ def _tried(data: str, recipe: str, seed: int, out: str, console: Console) -> dic
     asked = {"data": data, "test": "ground:rerank/contracts/watch:40", "keep": watched}
     done = train(dataclasses.replace(ground(recipe, seed, out), **asked), console, bases=CACHE)
     scores, learned = read_scores(done.folder / "scores.jsonl"), done.record.learned.units[0]
-    _, lost, unit = losses(scores["before"], scores["after"], BUDGET)
+    lost, unit = lost_of(scores["before"], scores["after"], BUDGET)
     first, last = training_losses(done.folder)
     rung = judged(
         PilotRung(
