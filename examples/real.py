@@ -29,10 +29,9 @@ def main():
         runs = [{**shared, "out": out, "recipe": recipe, "name": name} for name, recipe in RECIPES.items()]
         for name, record in zip(RECIPES, process.map(run, runs), strict=True):
             learned, *kept = record.suites
-            lost, worst = -sum(suite.change for suite in kept) / len(kept), min(kept, key=lambda suite: suite.change)
+            mean, worst = sum(suite.change for suite in kept) / len(kept), min(kept, key=lambda suite: suite.change)
             print(f"{name}: learned {learned.change:.0f} points ({learned.before:.0f} to {learned.after:.0f}% right),")
-            mean = f"lost {lost:.1f} points on average, and" if lost > 0 else f"gained {-lost:.1f} on average, but lost"
-            print(f"  {mean} {-worst.change:.0f} of {worst.name},")
+            print(f"  elsewhere {mean:+.1f} points on average, {worst.change:+.0f} in {worst.name},")
             print(f"  in {record.cost.seconds / 60:.1f} minutes, with {record.cost.memory_mib / 1024:.1f} GiB")
 
 
