@@ -142,7 +142,7 @@ def row(case: Case, name: str, rule: Callable[[Sequence[Score], Sequence[Score]]
 def main() -> None:
     """Draws, and writes the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--draws", type=int, default=60)
+    parser.add_argument("--draws", type=int, default=40)
     parser.add_argument("--write", type=Path, help="folder for inside-tables.md")
     given = parser.parse_args()
     rules = {"earlier": earlier, "ours": ours, "for 80%": surer}

@@ -15,6 +15,7 @@ from holdfast.stats.foreseen import Foreseen
 from holdfast.stats.graded import graded
 from holdfast.stats.paired import paired_change
 from holdfast.stats.pooled import pooled
+from holdfast.stats.verdict import judge
 
 COUNTS = st.tuples(st.integers(0, 40), st.integers(0, 15), st.integers(0, 15), st.integers(2, 30))
 
@@ -31,6 +32,16 @@ def test_more_items_with_the_same_flips_have_the_foreseen_interval(counts, times
     assert expected.change == pytest.approx(others.change)
     assert expected.unseen == pytest.approx(others.unseen)
     assert expected.interval(0.9) == pytest.approx(others.interval(0.9), abs=1e-6)
+
+
+@given(COUNTS, st.integers(1, 6), st.floats(-0.3, 0.3))
+def test_the_statistic_is_that_of_the_suite_so_that_its_degrees_of_freedom_count_once(counts, size, change):
+    right, lost, gained, wrong = counts
+    moves = [(1.0, 1.0)] * right + [(1.0, 0.0)] * lost + [(0.0, 1.0)] * gained + [(0.0, 0.0)] * wrong
+    seen = flips(*zip(*moves, strict=True), [n // size for n in range(len(moves))])
+    expected = Foreseen(seen, 1.0, seen.groups)
+    assert expected.statistic(change) == pytest.approx(seen.statistic(change), rel=1e-6, abs=1e-9)
+    assert judge(expected, 0.02).p_forgot == pytest.approx(judge(seen, 0.02).p_forgot, abs=1e-6)
 
 
 def test_a_mean_of_foreseen_parts_is_that_of_parts_with_more_items():

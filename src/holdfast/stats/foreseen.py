@@ -59,8 +59,11 @@ class Foreseen:
         return self.seen.variance(change) * self.ratio
 
     def statistic(self, change: float) -> float:
-        """Returns the normal deviate whose one-sided bound is `change`; positive if the foreseen change is larger."""
-        return Pooled((self,)).statistic(change)
+        """Returns the distance of the change above a supposed one, in standard errors; 0 without evidence."""
+        distance, variance = self.change - change, self.variance(change)
+        if variance == 0:
+            return math.copysign(math.inf, distance) if distance else 0.0
+        return distance / math.sqrt(variance)
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """Returns the two-sided interval of the change; a single group that was asked foresees nothing."""
