@@ -145,5 +145,5 @@ def _choice(row: TrialRow, best: int | None) -> str:
 def _result(record: FitRecord) -> list[tuple[str, str]]:
     pairs = [("recipe", record.recipe), ("model", record.model), ("healed", "yes" if record.healed else "no")]
     used = record.used
-    share = [] if used is None else [("budget that the full run took", f"{used:.0%}")]
+    share = [] if used is None else [("budget that the full run took, with the room for a verdict", f"{used:.0%}")]
     return [*pairs, *share, ("trainings", f"{record.cost.training_seconds:,.0f} s")]

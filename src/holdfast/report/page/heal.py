@@ -94,7 +94,7 @@ def _search(record: HealRecord) -> list[Block]:
     search, edit = record.search, record.edit
     pairs = [
         ("evaluations", f"{search.evaluations:g} of at most {search.allowed}, of {search.items:,} validation items"),
-        ("tuned model", f"takes {search.tuned_spent:.0%} of the budget"),
+        ("tuned model", f"takes {search.tuned_spent:.0%} of the budget, with the room for a verdict"),
     ]
     if edit is not None:
         pairs.append(("chosen", f"{edit.name} at {edit.strength:g}: {edit.text}"))
