@@ -31,6 +31,7 @@ def test_more_items_with_the_same_flips_have_the_foreseen_interval(counts, times
     expected = Foreseen(seen, 1 / times, times * seen.items)
     assert expected.change == pytest.approx(others.change)
     assert expected.unseen == pytest.approx(others.unseen)
+    assert expected.statistic(-0.02) == pytest.approx(others.statistic(-0.02), rel=1e-6, abs=1e-9)
     assert expected.interval(0.9) == pytest.approx(others.interval(0.9), abs=1e-6)
 
 

@@ -60,10 +60,7 @@ class Foreseen:
 
     def statistic(self, change: float) -> float:
         """Returns the distance of the change above a supposed one, in standard errors; 0 without evidence."""
-        distance, variance = self.change - change, self.variance(change)
-        if variance == 0:
-            return math.copysign(math.inf, distance) if distance else 0.0
-        return distance / math.sqrt(variance)
+        return self.seen.statistic(change) / math.sqrt(self.ratio)
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """Returns the two-sided interval of the change; a single group that was asked foresees nothing."""
