@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from holdfast.core import blocks, top_entries
-from holdfast.core.blocks import choose, differ, entrywise
+from holdfast.core.blocks import between, choose, differ, entrywise
 from holdfast.core.top_entries import largest, largest_in_blocks
 from holdfast.methods.edits.fapm import fapm
 from holdfast.methods.edits.ties import TIES
@@ -78,6 +78,26 @@ def test_an_edit_in_blocks_is_that_of_the_whole_tensor(small_blocks, dtype):
     edited = entrywise(lambda start, end: start + 0.25 * (end - start), base, tuned)
     assert torch.equal(edited, whole)
     assert edited.dtype == dtype
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
+@pytest.mark.parametrize("share", [-1.7, 0.2, 0.5, 0.83, 2.4])
+def test_a_point_between_is_the_float64_one_rounded_once(dtype, share):
+    base, tuned = (torch.randn(70, 11, dtype=torch.float64).to(dtype) for _ in range(2))
+    exact = base.double() + share * (tuned.double() - base.double())
+    found = between(base, tuned, share)
+    # Ties can round otherwise in float32. Rounded to 16 bits along the way, three of ten or more would differ.
+    if dtype in (torch.bfloat16, torch.float16):
+        assert torch.equal(found, torch.lerp(base.float(), tuned.float(), share).to(dtype))
+        assert float((found != exact.to(dtype)).float().mean()) < 0.03
+    torch.testing.assert_close(found.double(), exact, rtol=2 * torch.finfo(dtype).eps, atol=4 * torch.finfo(dtype).eps)
+    assert found.dtype == dtype
+
+
+def test_a_point_between_is_the_same_for_kinds_that_differ(small_blocks):
+    base, tuned = torch.randn(70, 11), torch.randn(70, 11).bfloat16()
+    assert torch.equal(between(base, tuned, 0.3), torch.lerp(base, tuned.float(), 0.3).bfloat16())
+    assert torch.equal(between(base, tuned, 0.0), base.bfloat16())
 
 
 def test_prunings_in_blocks_are_those_of_the_whole_tensor(small_blocks, monkeypatch):

@@ -45,6 +45,21 @@ def entrywise(edit: Callable[[Tensor, Tensor], Tensor], base: Tensor, tuned: Ten
     return edited
 
 
+def between(base: Tensor, tuned: Tensor, share: float) -> Tensor:
+    """Returns `base + share * (tuned - base)`, computed in float32 or wider and rounded once to the dtype of `tuned`.
+
+    Args:
+        base: Weights of the base.
+        tuned: Weights after training, of the same shape.
+        share: Place on the line through both: 0 is the base and 1 the tuned weight, even if they are not finite.
+    """
+    if share in (0.0, 1.0):
+        return (tuned if share else base).to(tuned.dtype).clone()
+    if base.dtype == tuned.dtype and base.device.type in BLOCK:
+        return torch.lerp(base, tuned, share)  # computes 16-bit numbers in float32 there, faster than blocks of them
+    return entrywise(lambda start, end: torch.lerp(start, end, share), base, tuned)
+
+
 def choose(mask: Tensor, first: Tensor, second: Tensor | None = None) -> Tensor:
     """Returns `first` where the mask is set, and `second`, or 0, elsewhere; all of one shape and dtype.
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
-import torch
 from torch import Tensor
 
-from holdfast.core.blocks import entrywise
+from holdfast.core.blocks import between
 from holdfast.core.method import Method, State
 from holdfast.core.settings import setting
 
@@ -23,9 +22,7 @@ def wise_ft(base: Tensor, tuned: Tensor, alpha: float) -> Tensor:
     Returns:
         A weight in the dtype of `tuned`.
     """
-    if alpha in (0.0, 1.0):
-        return (tuned if alpha else base).to(tuned.dtype).clone()
-    return entrywise(lambda start, end: torch.lerp(start, end, alpha), base, tuned)
+    return between(base, tuned, alpha)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
