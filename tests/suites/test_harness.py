@@ -163,6 +163,48 @@ def test_a_generated_answer_is_scored_by_the_task(tasks):
 
 
 @needs_lm_eval
+@pytest.mark.parametrize("metric", ["bleu", "chrf"])
+def test_a_task_with_a_graded_metric_is_refused_before_anything_is_asked(tasks, metric):
+    """It was refused when the first answer was scored, after all of them had been written."""
+    words = (tasks / "words.yaml").read_text().split("filter_list")[0].replace("own_words", "own_grades")
+    (tasks / "grades.yaml").write_text(
+        words + f"metric_list: [{{metric: {metric}, aggregation: {metric}, higher_is_better: true}}]\n"
+    )
+    with pytest.raises(HoldfastError, match=f"'harness:own_grades': its metric {metric} is graded"):
+        items_of("harness:own_grades")
+
+
+def overlap(doc, answers):
+    return {"score": len(set(answers[0].split()) & set(doc["right"].split())) / len(doc["right"].split())}
+
+
+def exact(doc, answers):
+    return {"score": float(answers[0].strip() == doc["right"])}
+
+
+@pytest.mark.parametrize(("metric", "graded"), [(overlap, True), (exact, False)])
+def test_a_part_of_the_right_answer_shows_that_a_metric_is_graded(monkeypatch, metric, graded):
+    def keep(requests):
+        for request in requests:
+            request.filtered_resps["none"] = request.resps[0]
+
+    task = types.SimpleNamespace(
+        aggregation=lambda: {"score": None}, process_results=metric, doc_to_target=lambda doc: doc["right"],
+        config=types.SimpleNamespace(task="own", num_fewshot=0), _filters=[types.SimpleNamespace(apply=keep)],
+    )  # fmt: skip
+    asked = types.SimpleNamespace(
+        args=("Where?", {"until": ["\n"]}), request_type="generate_until", idx=0, doc={"right": "in the far north"}
+    )
+    monkeypatch.setattr("holdfast.suites.harness.tasks_of", lambda name, folder: {"own": task})
+    monkeypatch.setattr("holdfast.suites.harness.requests_of", lambda task: {0: [asked]})
+    if graded:
+        with pytest.raises(HoldfastError, match="its metric score is graded"):
+            items_of("harness:own")
+    else:
+        assert len(items_of("harness:own")) == 1
+
+
+@needs_lm_eval
 def test_a_task_that_is_not_there_gets_the_nearest(tasks):
     with pytest.raises(HoldfastError, match="lm-eval has no task of that name. Did you mean 'own_choices'?"):
         items_of("harness:own_choice")

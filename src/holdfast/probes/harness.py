@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 import importlib.util
@@ -74,16 +75,51 @@ def is_right(answer: str, wanted: Mapping[str, Any]) -> bool:
         HoldfastError: If the metric is graded, so that an answer is neither right nor wrong.
     """
     task = tasks_of(wanted["name"], wanted.get("folder"))[wanted["task"]]
-    (request,) = (copy.copy(one) for one in _requests(task)[wanted["doc"]])
+    (request,) = _requests(task)[wanted["doc"]]
+    value = _value(task, request, answer)
+    if value not in (0.0, 1.0):
+        raise _graded(task)
+    return value == 1.0
+
+
+def refuse_graded(task: Any, request: Any) -> None:
+    """Refuses a task whose metric gives a part of the right answer something between 0 and 1, before anything is asked.
+
+    Args:
+        task: The task.
+        request: What it asks of one document.
+
+    Raises:
+        HoldfastError: If the metric is graded.
+    """
+    target = task.doc_to_target(request.doc)
+    right = str(target[0] if isinstance(target, list) and target else target)
+    words = right.split()
+    values = [1.0]
+    for answer in (right, " ".join(words[: (len(words) + 1) // 2]), f"{right} {right}", ""):
+        # A task may be unable to score what is no whole answer; of its metric that says nothing.
+        with contextlib.suppress(Exception):
+            values.append(_value(task, request, answer))
+    if set(values) - {0.0, 1.0}:
+        raise _graded(task)
+
+
+def _graded(task: Any) -> HoldfastError:
+    return HoldfastError(
+        f"'harness:{task.config.task}': its metric {metric_of(task)} is graded, which is not read; tasks whose answers"
+        " are right or wrong are."
+    )
+
+
+def _value(task: Any, request: Any, answer: str) -> float:
+    """Returns what the metric of a task gives an answer, after the task's filters."""
+    request = copy.copy(request)
     request.resps, request.filtered_resps = [answer], {}
     for one in task._filters:
         one.apply([request])
     kept = request.filtered_resps
     name = next((name for name in PREFERRED if name in kept), next(iter(kept)))
-    value = float(task.process_results(request.doc, [kept[name]])[metric_of(task)])
-    if value not in (0.0, 1.0):
-        raise HoldfastError(f"'harness:{wanted['task']}': its metric {metric_of(task)} is graded, which is not read.")
-    return value == 1.0
+    return float(task.process_results(request.doc, [kept[name]])[metric_of(task)])
 
 
 @functools.lru_cache(maxsize=32)

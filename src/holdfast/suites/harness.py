@@ -8,11 +8,13 @@ from typing import Any
 
 from holdfast.core.errors import HoldfastError
 from holdfast.data.rows import Turn
-from holdfast.probes.harness import metric_of, requests_of, tasks_of
+from holdfast.probes.harness import metric_of, refuse_graded, requests_of, tasks_of
 from holdfast.probes.items import Item
 from holdfast.suites.registry import FOLDER
 
 SCHEME = "harness:"
+GRADED = 3
+"""Documents whose right answers show whether a metric is graded."""
 MOST = 256
 """Most tokens of a generated answer where the task does not say, as in lm-eval."""
 
@@ -33,11 +35,15 @@ def harness_items(name: str, notes: list[str]) -> Sequence[Item]:
     folder = os.environ.get(FOLDER) or None
     items: list[Item] = []
     for task_name, task in tasks_of(name, folder).items():
+        by_document = requests_of(task)
+        for requests in [*by_document.values()][:GRADED]:
+            if requests[0].request_type == "generate_until":
+                refuse_graded(task, requests[0])
         made = [
             _item(
                 task, requests, {"name": name, "task": task_name, "doc": doc, **({"folder": folder} if folder else {})}
             )
-            for doc, requests in requests_of(task).items()
+            for doc, requests in by_document.items()
         ]
         notes.append(
             f"{task_name}: {len(made):,} items of lm-eval's task, {task.config.num_fewshot or 0} examples each."

@@ -9,6 +9,7 @@ import yaml
 
 from holdfast.bench.plan.check.config import number, truth, whole
 from holdfast.bench.plan.check.files import FORMATS, arguments, format_of, read_training
+from holdfast.bench.plan.check.translation import translated
 from holdfast.core.errors import HoldfastError
 
 AXOLOTL = """
@@ -226,6 +227,29 @@ def test_eight_bits_are_not_four_and_are_said(trainer, more, tmp_path):
     config = reading(tmp_path, trainer, more)
     assert config.tuning == "lora"
     assert any("16 bits of their file, not in 8" in note for note in config.notes)
+
+
+@pytest.mark.parametrize(
+    ("trainer", "line", "sentence"),
+    [
+        ("axolotl", "num_epochs: -3", "num_epochs: -3 is not above 0"),
+        ("TRL", "learning_rate: 0", "learning_rate: 0 is not above 0"),
+        ("LLaMA-Factory", "gradient_accumulation_steps: 0", "gradient_accumulation_steps: 0 is not above 0"),
+        ("ms-swift", "num_train_epochs: 0", "num_train_epochs: 0 is not above 0"),
+    ],
+)
+def test_a_number_out_of_range_is_named_by_its_own_key(trainer, line, sentence, tmp_path):
+    """The message named a setting of ours, such as `Train(epochs=-3)`, which no file of the user's holds."""
+    with pytest.raises(HoldfastError, match=sentence):
+        reading(tmp_path, trainer, line + "\n")
+
+
+def test_arguments_of_other_trainers_of_trl_are_no_supervised_training(tmp_path):
+    config = reading(tmp_path, "TRL", "beta: 0.1\n")
+    assert config.objective == "of preferences or rewards (beta)"
+    left = translated(config).left
+    assert "the objective of preferences or rewards (beta): holdfast train has supervised fine-tuning alone" in left
+    assert reading(tmp_path, "TRL", "").objective == "sft"
 
 
 def test_data_sets_of_axolotl_keep_their_config_split_and_files(tmp_path):

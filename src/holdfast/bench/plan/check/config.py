@@ -124,6 +124,10 @@ class Format:
     shared: frozenset[str] = frozenset()
 
 
+ABOVE_ZERO = frozenset({"lr", "epochs", "rows", "accumulation"})
+"""Fields whose numbers are above 0; by the name of the key, since the run would name a setting of ours."""
+
+
 def with_defaults(values: Mapping[str, Any], defaults: Mapping[str, Any], trainer: str) -> tuple[dict[str, Any], str]:
     """Returns the settings with a trainer's defaults in place of those that are absent, and a note that names them."""
     absent = {key: value for key, value in defaults.items() if values.get(key) is None}
@@ -210,10 +214,14 @@ def mapped(values: Mapping[str, Any], names: Mapping[str, tuple[str, Any]]) -> d
     """Returns settings by field, from the key and the type (float, int, bool or str) of each.
 
     Raises:
-        HoldfastError: A value is no number where one is expected.
+        HoldfastError: A value is no number where one is expected, or not above 0 where it must be.
     """
     convert: dict[Any, Callable[[Mapping[str, Any], str], Any]] = {float: number, int: whole, bool: truth}
-    return {field: convert.get(kind, Mapping.get)(values, key) for field, (key, kind) in names.items()}
+    found = {field: convert.get(kind, Mapping.get)(values, key) for field, (key, kind) in names.items()}
+    for field in ABOVE_ZERO & found.keys():
+        if found[field] is not None and found[field] <= 0:
+            raise HoldfastError(f"{names[field][0]}: {found[field]:g} is not above 0; correct the config.")
+    return found
 
 
 def words_of(value: Any) -> tuple[str, ...]:

@@ -30,6 +30,13 @@ READ = frozenset(
         "max_seq_length packing bf16 fp16 completion_only_loss assistant_only_loss seed loss_type"
     )
 )
+OTHER_OBJECTIVES = frozenset(
+    words_of(
+        "beta reference_free precompute_ref_log_probs rpo_alpha sync_ref_model desirable_weight undesirable_weight "
+        "num_generations reward_funcs reward_weights reward_model_path"
+    )
+)
+"""Arguments of `trl dpo`, `trl kto`, `trl grpo` and others, which `trl sft` does not have."""
 DEFAULTS = {
     "learning_rate": 2e-5,
     "num_train_epochs": 3,
@@ -59,7 +66,11 @@ FIELDS = {
 
 
 def read(values: dict[str, Any]) -> TrainingConfig:
-    """Returns the training that the arguments of `trl sft` describe; its default trains all weights."""
+    """Returns the training that the arguments of `trl sft` describe; its default trains all weights.
+
+    Arguments that only other trainers of TRL have make it a training by preferences or rewards.
+    """
+    other = sorted(OTHER_OBJECTIVES & values.keys())
     fields = sorted_keys(values, READ)
     tuning: Tuning = "full" if not truth(values, "use_peft") else "qlora" if truth(values, "load_in_4bit") else "lora"
     unknown = [*fields.pop("unknown"), *(["datasets"] if values.get("datasets") else [])]
@@ -73,6 +84,7 @@ def read(values: dict[str, Any]) -> TrainingConfig:
         data=_data(values, values.get("dataset_train_split")),
         test=next(iter(_data(values, split)), None) if (split := values.get("dataset_test_split")) else None,
         tuning=tuning,
+        objective=f"of preferences or rewards ({', '.join(other)})" if other else "sft",
         max_steps=steps_of(values),
         targets=targets_of(values.get("lora_target_modules")),
         precision=precision_of(values),
