@@ -7,6 +7,7 @@ import copy
 import functools
 import importlib.util
 import logging
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -112,14 +113,15 @@ def _graded(task: Any) -> HoldfastError:
 
 
 def _value(task: Any, request: Any, answer: str) -> float:
-    """Returns what the metric of a task gives an answer, after the task's filters."""
+    """Returns what the metric of a task gives an answer, after the task's filters; NaN if it scores all at once."""
     request = copy.copy(request)
     request.resps, request.filtered_resps = [answer], {}
     for one in task._filters:
         one.apply([request])
     kept = request.filtered_resps
     name = next((name for name in PREFERRED if name in kept), next(iter(kept)))
-    return float(task.process_results(request.doc, [kept[name]])[metric_of(task)])
+    value = task.process_results(request.doc, [kept[name]])[metric_of(task)]
+    return math.nan if isinstance(value, (tuple, list)) else float(value)  # BLEU is one number of all answers
 
 
 @functools.lru_cache(maxsize=32)

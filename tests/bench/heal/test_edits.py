@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -229,6 +230,14 @@ def test_models_that_do_not_belong_together_are_refused(room, tmp_path):
     (wide / "config.json").write_text(json.dumps({**config, "quantization_config": {"bits": 4}}))
     with pytest.raises(HoldfastError, match="is quantised"):
         editor_of(str(room / "base"), str(wide), tmp_path / "work", [])
+
+
+def test_an_adapter_is_healed_towards_its_own_base_alone(room, tmp_path):
+    """Scaled changes led to the adapter's own base, and edits of whole weights to the one that was given."""
+    shutil.copytree(room / "base", tmp_path / "copy")
+    assert editor_of(str(tmp_path / "copy"), str(room / "adapter"), tmp_path / "work", []).adapter is not None
+    with pytest.raises(HoldfastError, match=f"is an adapter on {room / 'base'}, whose weights are not those of"):
+        editor_of(str(room / "tuned"), str(room / "adapter"), tmp_path / "other", [])
 
 
 PEAK = """

@@ -13,7 +13,15 @@ import torch
 from torch import nn
 
 from holdfast.bench.given.loading import load_model, load_tokenizer
-from holdfast.bench.given.model_files import folder_of_model, folder_or_name, has_tokenizer, is_adapter
+from holdfast.bench.given.model_content import content_of
+from holdfast.bench.given.model_files import (
+    base_of,
+    folder_of_model,
+    folder_or_name,
+    has_tokenizer,
+    is_adapter,
+    weight_files,
+)
 from holdfast.bench.heal.edits import Editor, holds_plain_lora
 from holdfast.bench.heal.weights import Weights
 from holdfast.bench.run.folder import reporting_write_errors
@@ -56,6 +64,7 @@ def editor_of(base: str, tuned: str, work: Path, notes: list[str], loads: Loads 
         )
     adapter, loads = None, loads or _language_model
     if is_adapter(last):
+        _check_base_of_adapter(base, tuned, first, last)
         whole = Weights.of(_saved(loads, tuned, base, work / "merged", notes))
         weights, config = Weights.of(last), _config(last / "adapter_config.json")
         adapter = weights if holds_plain_lora(weights, config) else None
@@ -143,6 +152,18 @@ def _with_head(loads: Loads, name: str, base: str, notes: list[str]) -> Saves:
 def _config(path: Path) -> dict[str, Any]:
     values = json.loads(path.read_text(encoding="utf-8"))
     return values if isinstance(values, dict) else {}
+
+
+def _check_base_of_adapter(base: str, tuned: str, first: Path, last: Path) -> None:
+    """Raises `HoldfastError` if an adapter's own base is here with other weights: a smaller change would lead to it."""
+    recorded = base_of(last)
+    own = Path(folder_or_name(recorded)).expanduser()
+    if not own.is_dir() or is_adapter(own) or own.resolve() == first.resolve():
+        return
+    if content_of(weight_files(own)) != content_of(weight_files(first)):
+        raise HoldfastError(
+            f"{tuned} is an adapter on {recorded}, whose weights are not those of {base}; give {recorded} as the base."
+        )
 
 
 def _check_configs(base: str, tuned: str, first: Path, last: Path) -> None:
