@@ -33,6 +33,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import frame
 from frame import Figure
 
 PENALTIES = {"MaskTheTarget": "MaskTheTarget()", "BaseKL": "BaseKL()"}
@@ -193,11 +194,7 @@ def main() -> None:
 
 def write(path: Path, mark: str, lines: list[str], about: str) -> None:
     """Replaces the part of a page between two markers by a table and how it was measured."""
-    text = path.read_text(encoding="utf-8")
-    begin, end = f"<!-- {mark} -->", f"<!-- end {mark} -->"
-    before, rest = text.split(begin)
-    part = "\n".join([begin, f"{about}, one thread of {platform.machine()}:", "", *lines, end])
-    path.write_text(f"{before}{part}{rest.split(end)[1]}", encoding="utf-8")
+    frame.replace(path, mark, [f"{about}, one thread of {platform.machine()}:", "", *lines])
 
 
 if __name__ == "__main__":

@@ -1,6 +1,9 @@
 """The base cache in a real run: learned and lost, time, memory, size and error, with and without it.
 
     python benchmarks/base_cache_real.py MODEL --train gsm8k/train.jsonl.gz --keep wikitext2/valid.txt.gz [--bf16]
+    python benchmarks/base_cache_real.py --page docs/performance.md                             (asks no model)
+
+docs/studies/base-cache.jsonl holds a row for each model, and the second command writes the tables of all rows.
 
 A real model learns `--rows` short answers (lines with `question` and `answer`) in `--epochs` epochs by LoRA: alone,
 with MaskTheTarget whose base is read at every step, with one whose base is read in the first epoch, and by the default
@@ -23,14 +26,17 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from pathlib import Path
 from typing import Any
 
+import frame
 import torch
 import transformers
 
 from holdfast.bench.given.loading import load_model, load_tokenizer
+from holdfast.bench.machine.files import append_jsonl, read_jsonl
 from holdfast.core.batches import collate
 from holdfast.core.mix import Example
 from holdfast.core.softmax import forward_kl
@@ -49,6 +55,9 @@ ARMS = {
     "default, cache": "Train(base_cache=1) + Holdfast(adapter=True, prompts=True)",
 }
 """What trains; a cache may take one gigabyte."""
+COSTS = ("first", "later", "first epoch", "later epochs", "gigabytes")
+"""Columns of the tables that are ratios to LoRA alone."""
+ROWS = Path(__file__).parents[1] / "docs/studies/base-cache.jsonl"
 
 
 def rows_of(path: str, tokenizer: Any, count: int, longest: int) -> list[Example]:
@@ -168,37 +177,75 @@ def measured(arm: str) -> dict[str, Any]:
         return json.loads(out.read_text(encoding="utf-8"))
 
 
+def row_of(given: argparse.Namespace) -> dict[str, Any]:
+    """Returns what all arms found, with how they were run."""
+    found = {arm: measured(arm) for arm in ARMS}
+    losses = {arm: run.pop("losses") for arm, run in found.items()}
+    for name in ("", "default, "):
+        with_cache, without = losses[f"{name}cache"], losses[f"{name}no cache"]
+        found[f"{name}cache"]["loss apart"] = max(abs(a - b) for a, b in zip(with_cache, without, strict=True))
+    how = {name: getattr(given, name) for name in ("rows", "epochs", "longest", "lr", "bf16")}
+    return {"model": Path(given.model).name, **how, "runs": found}
+
+
+def tables(rows: list[dict[str, Any]]) -> list[str]:
+    """Returns the lines of the page: a table for each model, and its cache in words."""
+    lines: list[str] = []
+    for row in rows:
+        runs, precision = row["runs"], "bf16" if row["bf16"] else "float32"
+        lines += [
+            f"{row['model']}, {row['rows']} rows of at most {row['longest']} tokens, {row['epochs']} epochs, rate"
+            f" {row['lr']:g}, {precision}:",
+            "",
+            "| run | learned | lost | step, first epoch | step, later | first epoch | later epoch | memory |",
+            "|---|---|---|---|---|---|---|---|",
+        ]
+        for arm, run in runs.items():
+            costs = (f"{run[of] / runs['LoRA alone'][of]:.2f}" for of in COSTS)
+            lines.append(f"| {arm} | {run['learned']:.3f} | {run['lost']:.3f} | {' | '.join(costs)} |")
+        kept, whole = runs["cache"], runs["LoRA alone"]
+        off = kept["errors"]
+        steps = runs["default, cache"]["steps"]
+        lines += [
+            "",
+            *textwrap.wrap(
+                f"The cache holds {kept['bytes per token']:,.0f} bytes for each token. Against float64, the penalty"
+                f" from it is off by {off['penalty']:.2%} and its gradient by {off['gradient']:.2%}"
+                f" ({off['gradient, had the means been bfloat16']:.2%} had the means been bfloat16). The losses of all"
+                f" steps are at most {kept['loss apart']:.4f} nats from those without it"
+                f" ({runs['default, cache']['loss apart']:.4f} for the default). An epoch of the default has"
+                f" {steps} steps for {whole['steps']}, and writing its old examples takes"
+                f" {runs['default, cache']['writing'] / whole['later epochs']:.2f} of a plain epoch.",
+                120,
+            ),
+            "",
+        ]
+    return lines[:-1]
+
+
 def main() -> None:
     """Trains with and without the cache, and prints the comparison."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model")
-    parser.add_argument("--train", required=True)
-    parser.add_argument("--keep", required=True)
+    parser.add_argument("model", nargs="?")
+    parser.add_argument("--train")
+    parser.add_argument("--keep")
     parser.add_argument("--rows", type=int, default=8)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--longest", type=int, default=80)
     parser.add_argument("--lr", type=float, default=5e-4)
     parser.add_argument("--bf16", action="store_true", help="compute in bf16, where the processor has units for it")
-    parser.add_argument("--out", help="file for the results, as JSON")
+    parser.add_argument("--page", type=Path, help="page whose part between the markers becomes the tables of all rows")
+    parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--arm", choices=ARMS, help=argparse.SUPPRESS)
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(1)
-    if given.arm:
-        found = run(given, given.arm)
+    if given.page:
+        frame.replace(given.page, "base_cache_real", tables(list(read_jsonl(ROWS))))
+    elif given.arm:
+        given.out.write_text(json.dumps(run(given, given.arm)), encoding="utf-8")
     else:
-        found = {arm: measured(arm) for arm in ARMS}
-        alone = found["LoRA alone"]
-        print("| run | learned | lost | step, first epoch | step, later | first epoch | later epoch | memory |")
-        print("|---|---|---|---|---|---|---|---|")
-        for arm, row in found.items():
-            costs = (
-                f"{row[of] / alone[of]:.2f}" for of in ("first", "later", "first epoch", "later epochs", "gigabytes")
-            )
-            print(f"| {arm} | {row['learned']:.4f} | {row['lost']:.4f} | {' | '.join(costs)} |")
-        print(f"{found['cache']['bytes per token']:,.0f} bytes per token; relative errors {found['cache']['errors']}")
-    if given.out:
-        Path(given.out).write_text(json.dumps(found, indent=1), encoding="utf-8")
+        append_jsonl(ROWS, row_of(given))
 
 
 if __name__ == "__main__":

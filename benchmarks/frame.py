@@ -7,6 +7,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 
@@ -108,3 +109,10 @@ def growth(name: str, against: str, ways: Mapping[float, Callable[[], Any]], rep
         Figure(f"{name}: growth of time", peer, taken, 1.2, 1.0),
         Figure(f"{name}: growth of memory", peer, bytes_, 1.2, 1.0),
     ]
+
+
+def replace(path: Path, mark: str, lines: Sequence[str]) -> None:
+    """Replaces the part of a page between two markers by lines."""
+    begin, end = f"<!-- {mark} -->", f"<!-- end {mark} -->"
+    before, rest = path.read_text(encoding="utf-8").split(begin)
+    path.write_text(before + "\n".join([begin, *lines, end]) + rest.split(end)[1], encoding="utf-8")
