@@ -164,3 +164,12 @@ def test_a_bi_encoder_embeds_as_many_tokens_at_once_as_it_is_given(tmp_path):
     assert np.allclose(few.score(PAIRS), whole.score(PAIRS), atol=1e-5)
     assert max(rows * length for rows, length in read if rows > 1) <= 16
     assert whole.batch_tokens == 8192
+
+
+def test_the_prompt_of_a_model_stands_before_each_pair_as_in_predict(tmp_path):
+    reranker = load_reranker(models.cross_encoder(tmp_path))
+    plain = reranker.score(PAIRS)
+    reranker.model.prompts, reranker.model.default_prompt_name = {"coins": "ten coins "}, "coins"
+    expected = reranker.model.predict(PAIRS, activation_fn=torch.nn.Identity())
+    assert np.allclose(reranker.score(PAIRS), expected, atol=1e-6)
+    assert not np.allclose(plain, expected, atol=1e-3)

@@ -116,3 +116,14 @@ def test_language_models_refuse_the_options_of_rerankers(option):
         with pytest.raises(HoldfastError, match=rf"^--{name} is for rerankers; leave it out, or name them with"):
             make(**usual, **option)
         assert make(**usual, **option, task="rerank").reranks
+
+
+def test_a_model_with_a_prompt_trains_with_it(tmp_path):
+    of = spec(tmp_path, memory=(), recipe="Train()")
+    model = cross_encoder(of, []).model
+    model.prompts, model.default_prompt_name = {"old": "w5 w6 "}, "old"
+    lists_to_learn = read_ranking_data(of, parse(of.recipe)).lists
+    trainer = build_trainer(
+        of, model, lists_to_learn, ranking_arguments(of, parse(of.recipe), tmp_path / "checkpoints")
+    )
+    assert trainer.data_collator([trainer.train_dataset[0]])["prompt"] == "w5 w6 "

@@ -17,7 +17,7 @@ from holdfast.core.method import Chain
 from holdfast.rerank.collection import CandidateList
 from holdfast.rerank.extra import needed
 from holdfast.rerank.loading import load_reranker
-from holdfast.rerank.scoring import CrossEncoderReranker
+from holdfast.rerank.scoring import CrossEncoderReranker, default_prompt
 
 LOSSES = {
     "listnet": "CertainListNetLoss",
@@ -67,6 +67,8 @@ def ranking_arguments(spec: RunSpec, recipe: Chain, folder: Path) -> Any:
 def build_trainer(spec: RunSpec, model: Any, lists: Sequence[CandidateList], arguments: Any) -> Any:
     """Returns a trainer of sentence-transformers on the lists, before any recipe is attached to it.
 
+    A model with a prompt of its own trains with it, as it is asked; the trainer alone would leave it out.
+
     Raises:
         HoldfastError: It refuses the user's `training`.
     """
@@ -79,6 +81,7 @@ def build_trainer(spec: RunSpec, model: Any, lists: Sequence[CandidateList], arg
     rows: list[dict[str, Any]] = [
         {"query": entry.query, "documents": list(entry.documents), "labels": list(entry.labels)} for entry in lists
     ]
+    arguments.prompts = default_prompt(model)
     how: dict[str, Any] = {"mini_batch_size": -1}  # one forward for all documents of a micro-batch
     if spec.loss == "bce":
         how = {}
