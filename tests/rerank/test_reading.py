@@ -323,3 +323,11 @@ def test_a_hub_that_cannot_be_reached_is_said_in_a_sentence(monkeypatch):
     monkeypatch.setattr(datasets, "load_dataset", unreachable)
     with pytest.raises(HoldfastError, match=r"NanoNQ: the set of NanoBEIR .* cannot be loaded from the hub \(Couldn't"):
         read_collection("NanoNQ", [])
+
+
+def test_a_copy_of_a_relevant_document_is_no_negative_of_a_training_list(tmp_path):
+    documents = [*DOCUMENTS, {"_id": "d4", "text": "dogs bark at night."}, {"_id": "d5", "text": "Owls bark at night."}]
+    folder, notes = str(write(tmp_path / "pets", documents=documents)), []
+    (entry,) = (entry for entry in read_lists(folder, notes, negatives=1) if entry.query_id == "q2")
+    assert entry.document_ids == ("d2", "d5")
+    assert notes[-1] == "pets: 1 candidates have the text of a relevant document and are left out."

@@ -16,6 +16,7 @@ from holdfast.rerank.collection import CandidateList, Collection, collection_of
 from holdfast.rerank.first_stage import with_candidates
 from holdfast.rerank.lists import read_rows
 from holdfast.rerank.named import NANO, named_folders, nano
+from holdfast.rerank.negatives import without_copies
 
 GROUP = "holdfast.collections"
 """Entry points of this group are functions that take the name behind the colon and return a `Collection`."""
@@ -64,7 +65,7 @@ def read_lists(source: str, notes: list[str], *, negatives: int | None = None, d
     collection = read_collection(source, notes)
     if not collection.candidates:
         collection = with_candidates(collection, depth, notes=notes)
-    return collection.lists(negatives)
+    return without_copies(collection, notes).lists(negatives)
 
 
 def is_file(source: str) -> bool:
