@@ -182,5 +182,5 @@ def _thinned(suites: Sequence[RerankSuite], most: int) -> list[RerankSuite]:
 def entries_of(suites: Sequence[RerankSuite], use: Use) -> list[WatchEntry]:
     """Returns the queries of suites as entries of the record."""
     return [
-        WatchEntry(use, suite.name, item.id, item.group, of_item(item)) for suite in suites for item in suite.items()
+        WatchEntry(use, suite.name, item.id, item.group, of_item(item)) for suite in suites for item in suite.recorded()
     ]
