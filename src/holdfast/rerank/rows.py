@@ -18,7 +18,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
 from holdfast.core.run import SOURCE
 from holdfast.rerank.collection import CandidateList
-from holdfast.rerank.units import LABELS, NOT_TEXT, Form
+from holdfast.rerank.units import LABELS, NOT_TEXT, Form, pair_labels
 from holdfast.train.mixing import OrderSampler
 
 Row = dict[str, Any]
@@ -34,7 +34,8 @@ def with_easy(lists: Sequence[CandidateList], count: int, seed: int) -> list[Can
     """Returns lists with `count` documents of other queries as easy negatives.
 
     A reranker that trains on hard negatives alone loses its sense of documents that have nothing to do with a query
-    (sentence-transformers, issue 3085). A document that the list has already is not added.
+    (sentence-transformers, issue 3085). A document that the list has already is not added. The label of the others is
+    0, or the lowest of the list if a teacher scored below 0.
 
     Args:
         lists: The lists.
@@ -51,7 +52,7 @@ def with_easy(lists: Sequence[CandidateList], count: int, seed: int) -> list[Can
             dataclasses.replace(
                 entry,
                 documents=(*entry.documents, *easy),
-                labels=(*entry.labels, *[0.0] * len(easy)),
+                labels=(*entry.labels, *[min(0.0, *entry.labels)] * len(easy)),
                 document_ids=(),
             )
         )
@@ -86,7 +87,7 @@ def rows_like(lists: Sequence[CandidateList], like: Mapping[str, Any], form: For
     return [
         {texts[0]: entry.query, texts[1]: text, label: float(grade > 0)}
         for entry in lists
-        for text, grade in zip(entry.documents, entry.labels, strict=True)
+        for text, given in zip(entry.documents, pair_labels(entry.labels), strict=True)
     ], 0
 
 
