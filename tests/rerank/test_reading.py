@@ -369,6 +369,14 @@ def test_a_label_that_is_not_finite_is_refused(tmp_path, label):
         read_lists(str(path), [])
 
 
+def test_few_lists_of_a_file_are_those_of_its_collection(tmp_path):
+    lines = [{"query": f"q{i}", "documents": ["a", "b"], "labels": [1, 0]} for i in range(20)]
+    path = rows(tmp_path, [{"query": "none", "documents": ["a", "b"], "labels": [0, 0]}, *lines])
+    few = [entry.query for entry in read_lists(f"{path}:4", [])]
+    assert few == [query.text for query in read_collection(f"{path}:4", []).queries.values()]
+    assert few != ["q0", "q1", "q2", "q3"]
+
+
 def test_a_copy_of_a_relevant_document_is_no_negative_of_a_training_list(tmp_path):
     documents = [*DOCUMENTS, {"_id": "d4", "text": "dogs bark at night."}, {"_id": "d5", "text": "Owls bark at night."}]
     folder, notes = str(write(tmp_path / "pets", documents=documents)), []
