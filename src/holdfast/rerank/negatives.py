@@ -98,7 +98,9 @@ def mined_negatives(
     mined: dict[str, list[str]] = {query: [] for query in entries}
     for group in dict.fromkeys(entry.group for entry in entries.values()):
         members = [entry for entry in entries.values() if entry.group == group]
-        pool = [d.content for d in collection.documents.values() if not d.group or d.group == group]
+        pool = _texts(collection, group)
+        if len(pool) < 2:  # the library refuses to mine no document
+            continue
         rows = {"query": [entry.query for entry in members], "positive": [entry.documents[0] for entry in members]}
         most = max(len(entry.documents) for entry in members)
         found = mine(
@@ -106,10 +108,10 @@ def mined_negatives(
             model,
             anchor_column_name="query",
             positive_column_name="positive",
-            corpus=list(dict.fromkeys(pool)),
+            corpus=pool,
             range_min=skip,
             range_max=skip + count + most,
-            num_negatives=min(count + most - 1, len({*pool}) - 1),
+            num_negatives=min(count + most - 1, len(pool) - 1),
             output_format="triplet",
             batch_size=batch_size,
             verbose=False,
@@ -120,6 +122,12 @@ def mined_negatives(
         for entry in members:
             mined[entry.query_id] = by_query.get(entry.query, [])
     return _with_mined(entries.values(), mined, count, collection.name, notes)
+
+
+def _texts(collection: Collection, group: str) -> list[str]:
+    """Returns the texts of the documents that queries of a group rank, each once."""
+    documents = collection.documents.values()
+    return list(dict.fromkeys(each.content for each in documents if not each.group or each.group == group))
 
 
 def _with_mined(

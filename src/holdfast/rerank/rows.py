@@ -85,7 +85,7 @@ def rows_like(lists: Sequence[CandidateList], like: Mapping[str, Any], form: For
             {texts[0]: entry.query, texts[1]: list(entry.documents), label: list(entry.labels)} for entry in lists
         ], 0
     return [
-        {texts[0]: entry.query, texts[1]: text, label: float(grade > 0)}
+        {texts[0]: entry.query, texts[1]: text, label: given}
         for entry in lists
         for text, given in zip(entry.documents, pair_labels(entry.labels), strict=True)
     ], 0
@@ -110,7 +110,13 @@ def joined(dataset: Any, old: Sequence[tuple[Row, int]]) -> Any:
     import datasets
 
     columns = {name: [row[name] for row, _ in old] for name in dataset.column_names}
-    added = datasets.Dataset.from_dict(columns).cast(dataset.features)
+    try:
+        added = datasets.Dataset.from_dict(columns).cast(dataset.features)
+    except ValueError as error:  # of pyarrow
+        raise HoldfastError(
+            f"Old rows do not have the types of the train dataset ({str(error).splitlines()[0]:.200}); give both the"
+            " same, such as labels that are floats."
+        ) from error
     whole = datasets.concatenate_datasets([dataset, added])
     return whole.add_column(SOURCE, [0] * len(dataset) + [source for _, source in old])
 
