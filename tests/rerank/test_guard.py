@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 
 import pytest
@@ -11,6 +12,7 @@ from sentence_transformers.cross_encoder import losses
 
 from holdfast import BaseKL, Budget, Guard, LoRA, Rehearsal, attach
 from holdfast.rerank.collection import CandidateList, collection_of
+from holdfast.rerank.questions import RerankQuestions
 from holdfast.rerank.scoring import CrossEncoderReranker
 from holdfast.rerank.suite import RerankSuite
 from tests.rerank import encoders
@@ -77,3 +79,17 @@ class _StopAt(transformers.TrainerCallback):
 
     def on_step_end(self, args, state, control, **kwargs):
         control.should_training_stop = state.global_step >= self.step
+
+
+def test_a_guard_tells_edited_judgments_and_documents_from_those_of_its_checkpoint(tmp_path):
+    trainer = encoders.trainer(encoders.encoder(double=False), encoders.lists(4), tmp_path)
+
+    def fingerprint(lists):
+        given = collection_of(lists, "old")
+        return RerankQuestions.of(trainer, Budget(points=1), WATCH, given, None).fingerprint
+
+    lists = [CandidateList(f"query {i}", (f"a{i}", f"b{i}", "c"), (1, 0, 0)) for i in range(12)]
+    first = fingerprint(lists)
+    assert fingerprint(lists) == first
+    for changes in ({"labels": (2, 1, 0)}, {"documents": ("a", "b", "d")}):
+        assert fingerprint([dataclasses.replace(entry, **changes) for entry in lists]) != first

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import datasets
 import numpy as np
 import pytest
 
@@ -9,6 +10,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.rerank.collection import CandidateList, collection_of
 from holdfast.rerank.leaks import NEAR, leaks, normalised
 from holdfast.rerank.negatives import first_stage_negatives, mined_negatives, without_false_negatives
+from holdfast.rerank.rows import joined, rows_like, with_easy
 
 TRAIN = ["Where does Anna Berg live?", "what is the price of the green kettle in the shop", "Who is it?"]
 
@@ -128,3 +130,27 @@ def test_negatives_are_mined_by_an_embedding_model():
         (("aaab", "abbb", "aabb"), (1, 1, 0)),
         (("zzy", "zzz"), (1, 0)),
     ]
+
+
+def test_nothing_is_mined_of_a_single_document():
+    (entry,) = mined_negatives(collection_of([CandidateList("q", ("a",), (1,))], "x"), 2, [], object())
+    assert entry.documents == ("a",)
+
+
+def test_easy_negatives_of_a_teachers_list_are_labelled_below_its_own_documents():
+    lists = [CandidateList("q", ("a", "b"), (-1.5, -8.0)), CandidateList("r", ("c", "d"), (2, 0))]
+    first, second = with_easy(lists, 1, 0)
+    assert first.labels == (-1.5, -8.0, -8.0)
+    assert second.labels == (2, 0, 0.0)
+
+
+def test_old_lists_become_pairs_with_the_scores_of_their_teacher():
+    lists = [CandidateList("q", ("a", "b"), (0.9, 0.2)), CandidateList("r", ("c", "d"), (2, 0))]
+    made, left_out = rows_like(lists, {"query": "x", "document": "y", "label": 0.5}, "pairs", "Memory 'old'")
+    assert ([row["label"] for row in made], left_out) == ([0.9, 0.2, 1.0, 0.0], 0)
+
+
+def test_old_labels_of_another_type_are_refused_in_a_sentence():
+    dataset = datasets.Dataset.from_list([{"query": "q", "documents": ["a"], "labels": [1]}])
+    with pytest.raises(HoldfastError, match=r"Old rows do not have the types of the train dataset \(.*0.3"):
+        joined(dataset, [({"query": "r", "documents": ["b"], "labels": [0.3]}, 1)])

@@ -74,3 +74,8 @@ def test_queries_without_a_ranking_get_zero_and_unjudged_ones_are_left_out():
 def test_an_unknown_metric_is_named():
     with pytest.raises(HoldfastError, match=r"The metric 'nDCQ@10' is unknown; .*Did you mean 'nDCG@10'\?"):
         per_query({"q": {"d": 1}}, {"q": {"d": 1.0}}, ["nDCQ@10"])
+
+
+def test_a_query_with_grades_below_zero_alone_has_nothing_relevant():
+    values = per_query({"q": {"a": -2}}, {"q": {"a": 3.0, "b": 2.0}})
+    assert {name: of["q"] for name, of in values.items()} == dict.fromkeys(METRICS, 0.0)

@@ -323,3 +323,63 @@ def test_a_hub_that_cannot_be_reached_is_said_in_a_sentence(monkeypatch):
     monkeypatch.setattr(datasets, "load_dataset", unreachable)
     with pytest.raises(HoldfastError, match=r"NanoNQ: the set of NanoBEIR .* cannot be loaded from the hub \(Couldn't"):
         read_collection("NanoNQ", [])
+
+
+def test_ids_that_number_the_pairs_do_not_part_a_query(tmp_path):
+    lines = [{"id": i, "query": "q", "document": text, "label": int(i == 0)} for i, text in enumerate("abc")]
+    (entry,) = read_rows(rows(tmp_path, lines), [])
+    assert (entry.documents, entry.labels, entry.query_id) == (("a", "b", "c"), (1.0, 0.0, 0.0), "0")
+    apart = [{**line, "query_id": f"q{line['id'] % 2}"} for line in lines]
+    notes = []
+    assert [entry.query_id for entry in read_rows(rows(tmp_path, apart), notes)] == ["q0", "q1"]
+    assert notes[0] == "rows.jsonl: fields that are not read: 'id' (3)."
+
+
+@pytest.mark.parametrize(
+    ("line", "unread"),
+    [
+        ({"query": "q", "positive": "a", "documents": ["b", "c"], "labels": [1, 0]}, "'documents' (1), 'labels' (1)"),
+        ({"query": "q", "positive": "a", "negative": "b", "score": 3.5}, "'score' (1)"),
+        ({"query": "q", "text": "a", "docs": ["a", "b"], "labels": [1, 0], "label": 1}, "'text' (1), 'label' (1)"),
+        ({"query": "q", "document": "a", "label": 1, "score": 0.3}, "'score' (1)"),
+    ],
+)
+def test_a_field_of_another_form_is_counted_as_not_read(tmp_path, line, unread):
+    notes = []
+    read_rows(rows(tmp_path, [line]), notes)
+    assert notes == [f"rows.jsonl: fields that are not read: {unread}."]
+
+
+def test_a_table_with_tabs_and_a_header_holds_named_fields(tmp_path):
+    lines = ["query\tdocument\tlabel", "q\ta\t1", "q\tb\t0"]
+    (entry,) = read_rows(rows(tmp_path, lines, "pairs.tsv"), [])
+    assert (entry.documents, entry.labels) == (("a", "b"), (1.0, 0.0))
+    (entry,) = read_rows(rows(tmp_path, ["query\tpositive\tnegative", "q\ta\tb"], "named.tsv"), [])
+    assert (entry.documents, entry.labels) == (("a", "b"), (1.0, 0.0))
+    with pytest.raises(HoldfastError, match=r"bare.tsv:1: has the number 1 where a triple has its second document"):
+        read_rows(rows(tmp_path, lines[1:], "bare.tsv"), [])
+    (entry,) = read_rows(rows(tmp_path, ["six times seven\t42\t43"], "sums.tsv"), [])
+    assert entry.documents == ("42", "43")
+
+
+@pytest.mark.parametrize("label", ["NaN", "Infinity"])
+def test_a_label_that_is_not_finite_is_refused(tmp_path, label):
+    path = rows(tmp_path, ['{"query": "q", "document": "a", "label": ' + label + "}"])
+    with pytest.raises(HoldfastError, match=r"rows.jsonl:1: the label is (nan|inf); give a number"):
+        read_lists(str(path), [])
+
+
+def test_few_lists_of_a_file_are_those_of_its_collection(tmp_path):
+    lines = [{"query": f"q{i}", "documents": ["a", "b"], "labels": [1, 0]} for i in range(20)]
+    path = rows(tmp_path, [{"query": "none", "documents": ["a", "b"], "labels": [0, 0]}, *lines])
+    few = [entry.query for entry in read_lists(f"{path}:4", [])]
+    assert few == [query.text for query in read_collection(f"{path}:4", []).queries.values()]
+    assert few != ["q0", "q1", "q2", "q3"]
+
+
+def test_a_copy_of_a_relevant_document_is_no_negative_of_a_training_list(tmp_path):
+    documents = [*DOCUMENTS, {"_id": "d4", "text": "dogs bark at night."}, {"_id": "d5", "text": "Owls bark at night."}]
+    folder, notes = str(write(tmp_path / "pets", documents=documents)), []
+    (entry,) = (entry for entry in read_lists(folder, notes, negatives=1) if entry.query_id == "q2")
+    assert entry.document_ids == ("d2", "d5")
+    assert notes[-1] == "pets: 1 candidates have the text of a relevant document and are left out."

@@ -164,3 +164,46 @@ def test_a_bi_encoder_embeds_as_many_tokens_at_once_as_it_is_given(tmp_path):
     assert np.allclose(few.score(PAIRS), whole.score(PAIRS), atol=1e-5)
     assert max(rows * length for rows, length in read if rows > 1) <= 16
     assert whole.batch_tokens == 8192
+
+
+def test_the_prompt_of_a_model_stands_before_each_pair_as_in_predict(tmp_path):
+    reranker = load_reranker(models.cross_encoder(tmp_path))
+    plain = reranker.score(PAIRS)
+    reranker.model.prompts, reranker.model.default_prompt_name = {"coins": "ten coins "}, "coins"
+    expected = reranker.model.predict(PAIRS, activation_fn=torch.nn.Identity())
+    assert np.allclose(reranker.score(PAIRS), expected, atol=1e-6)
+    assert not np.allclose(plain, expected, atol=1e-3)
+
+
+def test_a_model_without_a_head_is_no_reranker_unless_an_adapter_has_its_head(tmp_path):
+    import peft
+    from transformers import BertForSequenceClassification, BertModel
+
+    config = BertForSequenceClassification.from_pretrained(models.cross_encoder(tmp_path / "a")).config
+    bare = BertModel(config)
+    bare.save_pretrained(tmp_path / "bare")
+    models.words_tokenizer().save_pretrained(tmp_path / "bare")
+    with pytest.raises(
+        HoldfastError, match=r"bare' has no head that scores pairs, and a new one would score at random"
+    ):
+        load_reranker(str(tmp_path / "bare"))
+
+    whole = BertForSequenceClassification.from_pretrained(tmp_path / "bare", num_labels=1)
+    for name, heads in (("with", ["classifier"]), ("without", None)):
+        how = {"r": 2, "target_modules": ["query"], "modules_to_save": heads}
+        adapted = peft.get_peft_model(whole, peft.LoraConfig(**how))
+        adapted.save_pretrained(tmp_path / name)
+        whole = adapted.unload()
+    scores = [load_reranker(str(tmp_path / "with")).score(PAIRS) for _ in range(2)]
+    assert np.allclose(*scores, atol=1e-6)
+    with pytest.raises(HoldfastError, match=r"bare' has no head that scores pairs"):
+        load_reranker(str(tmp_path / "without"))
+
+
+def test_a_bi_encoder_that_only_loading_downloads_is_recognised(tmp_path, monkeypatch):
+    from holdfast.rerank import loading
+
+    name = models.bi_encoder(tmp_path)
+    kinds = iter(["other", "bi-encoder"])  # its files are in the cache of the hub from the first loading on
+    monkeypatch.setattr(loading, "kind_of_model", lambda _: next(kinds))
+    assert isinstance(load_reranker(name), BiEncoderReranker)

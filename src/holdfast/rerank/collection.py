@@ -201,6 +201,20 @@ def place_of(name: str) -> float:
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=6).digest(), "big") / 2**48
 
 
+def first_lists(lists: Sequence[CandidateList], count: int) -> list[CandidateList]:
+    """Returns up to `count` lists in their order: those that `Collection.first` chooses of `collection_of(lists, ...)`.
+
+    Lists with a relevant document come before others.
+    """
+    names = [_name(entry, number) for number, entry in enumerate(lists, 1)]
+    order = sorted(range(len(lists)), key=lambda i: (not lists[i].positives, place_of(names[i]), names[i]))
+    return [lists[i] for i in sorted(order[:count])]
+
+
+def _name(entry: CandidateList, number: int) -> str:
+    return entry.query_id or f"q{number}"
+
+
 def collection_of(lists: Iterable[CandidateList], name: str) -> Collection:
     """Returns lists as a collection whose candidates are the documents of each list; equal texts are one document.
 
@@ -211,7 +225,7 @@ def collection_of(lists: Iterable[CandidateList], name: str) -> Collection:
     judgments, candidates = dict[str, dict[str, int]](), dict[str, tuple[str, ...]]()
     by_text: dict[str, str] = {}
     for number, entry in enumerate(lists, 1):
-        query = entry.query_id or f"q{number}"
+        query = _name(entry, number)
         if query in queries:
             raise HoldfastError(f"{entry.origin or name}: the query {query!r} has two lists; join them to one.")
         queries[query] = Query(query, entry.query, entry.group, entry.origin)

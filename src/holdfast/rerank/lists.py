@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,8 @@ from holdfast.data.files import records_of, suffix_of
 from holdfast.rerank.collection import CandidateList
 from holdfast.rerank.text_lines import lines_of
 
+Row = tuple[CandidateList, str]
+"""The list of a row, and the id that can only be that of its query; "" without one."""
 Part = Literal["query", "document", "documents", "label", "labels", "positive", "negative", "group", "id"]
 
 FIELDS: Mapping[Part, tuple[str, ...]] = {
@@ -28,7 +31,9 @@ FIELDS: Mapping[Part, tuple[str, ...]] = {
 }
 """Fields of a row by purpose: those of sentence-transformers, FlagEmbedding, Tevatron and DPR. `negative_1`,
 `negative_2` ... are read like `negative`."""
-_ONCE: tuple[Part, ...] = ("query", "document", "documents", "label", "labels", "group", "id")
+_OF_QUERY = ("query_id", "qid")
+"""Names of an id that can only be that of the query; the others may number the rows of pairs."""
+_KNOWN = {name for names in FIELDS.values() for name in names}
 _NUMBERED = re.compile(r"negative_\d+")
 _TEXT = ("text", "contents", "content")
 
@@ -38,7 +43,11 @@ def read_rows(path: str | Path, notes: list[str]) -> list[CandidateList]:
 
     - **pairs**: a query, a document and a label in each row.
     - **lists**: a query, its documents and their labels, or its positive and negative documents.
-    - **triples** (.tsv): query, relevant document and document that is not, as MS MARCO writes them.
+    - **triples** (.tsv): query, relevant document and document that is not, as MS MARCO writes them. A header with the
+      names of fields makes it a table of pairs or lists.
+
+    Pairs of one query are joined, also if each has an `id` of its own, which numbers the rows. A `query_id` or `qid`,
+    and the `id` of a list, keeps queries with one text apart.
 
     Args:
         path: The file, .jsonl, .json, .csv, .parquet or .tsv, also .gz.
@@ -51,7 +60,8 @@ def read_rows(path: str | Path, notes: list[str]) -> list[CandidateList]:
     path = Path(path).expanduser()
     if not path.is_file():
         raise HoldfastError(f"{path}: there is no such file.")
-    rows = list(_triples(path) if suffix_of(path) == ".tsv" else _records(path, notes))
+    triples = suffix_of(path) == ".tsv" and not _has_header(path)
+    rows = list(_triples(path) if triples else _records(path, notes))
     if not rows:
         raise HoldfastError(f"{path.name}: holds no row.")
     lists = _joined(rows, path.name, notes)
@@ -64,7 +74,13 @@ def read_rows(path: str | Path, notes: list[str]) -> list[CandidateList]:
     return lists
 
 
-def _triples(path: Path) -> Iterator[CandidateList]:
+def _has_header(path: Path) -> bool:
+    """Returns whether the first line of a file with tabs names fields, a query among them."""
+    names = next(({column.strip() for column in line.split("\t")} for _, line in lines_of(path)), set())
+    return not names.isdisjoint(FIELDS["query"]) and all(map(_is_known, names))
+
+
+def _triples(path: Path) -> Iterator[Row]:
     """Yields the triples of a file with tabs."""
     for origin, line in lines_of(path):
         columns = [column.strip() for column in line.split("\t")]
@@ -78,10 +94,23 @@ def _triples(path: Path) -> Iterator[CandidateList]:
                 f"{origin}: holds ids in place of texts; join them with their queries and passages, or give a folder"
                 " in BEIR's layout."
             )
-        yield CandidateList(columns[0], (columns[1], columns[2]), (1.0, 0.0), origin=origin)
+        if _is_number(columns[2]) and not _is_number(columns[1]):
+            raise HoldfastError(
+                f"{origin}: has the number {columns[2]} where a triple has its second document; write a header (query,"
+                " document, label) above pairs with labels."
+            )
+        yield CandidateList(columns[0], (columns[1], columns[2]), (1.0, 0.0), origin=origin), ""
 
 
-def _records(path: Path, notes: list[str]) -> Iterator[CandidateList]:
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _records(path: Path, notes: list[str]) -> Iterator[Row]:
     """Yields the rows of a file with named fields."""
     unread: dict[str, int] = {}
     for origin, record in records_of(path, path.name, notes):
@@ -98,26 +127,52 @@ def _records(path: Path, notes: list[str]) -> Iterator[CandidateList]:
 
 
 def _unread(record: Mapping[str, Any]) -> list[str]:
-    known = {name for names in FIELDS.values() for name in names}
-    return [str(name) for name in record if name not in known and not _NUMBERED.fullmatch(str(name))]
+    """Returns the fields of a row that nothing reads: unknown ones, and those of a form that it does not have."""
+    if _has_sides(record):
+        other: tuple[Part, ...] = ("document", "documents", "label", "labels")
+    elif _given(record, "documents"):
+        other = ("document", "label") if _given(record, "labels") else ("document",)
+    else:
+        other = ("labels",)
+    beside = {name for part in other for name in _given(record, part)}
+    beside |= {*_given(record, "label")[1:], *_given(record, "id")[1:]}
+    return [name for name in map(str, record) if name in beside or not _is_known(name)]
 
 
-def _list(origin: str, record: Mapping[str, Any]) -> CandidateList:
+def _is_known(name: str) -> bool:
+    return name in _KNOWN or _NUMBERED.fullmatch(name) is not None
+
+
+def _has_sides(record: Mapping[str, Any]) -> bool:
+    """Returns whether a row holds positive or negative documents."""
+    named = _given(record, "positive") or _given(record, "negative")
+    return bool(named) or any(map(_NUMBERED.fullmatch, map(str, record)))
+
+
+def _given(record: Mapping[str, Any], part: Part) -> list[str]:
+    """Returns the fields of a part that a row has; the first counts."""
+    return [name for name in FIELDS[part] if record.get(name) is not None]
+
+
+def _list(origin: str, record: Mapping[str, Any]) -> Row:
     query = _value(origin, record, "query")
     if not isinstance(query, str) or not query.strip():
         raise HoldfastError(f"{origin}: has no query; name it by a field {_or(FIELDS['query'])}.")
     documents, labels = _labelled(origin, record)
     if not documents:
         raise HoldfastError(f"{origin}: has no document.")
-    group, at = _value(origin, record, "group"), _value(origin, record, "id")
-    return CandidateList(
+    group, names = _value(origin, record, "group"), _given(record, "id")
+    at = str(record[names[0]]) if names else ""
+    entry = CandidateList(
         query=query.strip(),
         documents=documents,
         labels=labels,
-        query_id="" if at is None else str(at),
+        query_id=at,
         group="" if group is None else str(group),
         origin=origin,
     )
+    is_pair = not _has_sides(record) and not _given(record, "documents")
+    return entry, "" if is_pair and names and names[0] not in _OF_QUERY else at
 
 
 def _labelled(origin: str, record: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[float, ...]]:
@@ -145,7 +200,7 @@ def _labelled(origin: str, record: Mapping[str, Any]) -> tuple[tuple[str, ...], 
 
 def _value(origin: str, record: Mapping[str, Any], part: Part) -> Any:
     """Returns the value of the one field of a part that a row has; None without one."""
-    names = [name for name in FIELDS[part] if record.get(name) is not None]
+    names = _given(record, part)
     if len(names) > 1 and part != "label":
         raise HoldfastError(
             f"{origin}: has the fields {' and '.join(map(repr, names))}, which mean the same; keep one."
@@ -179,21 +234,24 @@ def _label(origin: str, value: Any) -> float:
     if isinstance(value, bool):
         return float(value)
     try:
-        return float(value)
-    except (TypeError, ValueError) as error:
+        label = float(value)
+    except (TypeError, ValueError):
+        label = math.nan
+    if not math.isfinite(label):
         raise HoldfastError(
             f"{origin}: the label is {value!r:.60}; give a number, 0 for not relevant ({_or(FIELDS['label'])})."
-        ) from error
+        )
+    return label
 
 
-def _joined(rows: Sequence[CandidateList], name: str, notes: list[str]) -> list[CandidateList]:
-    """Returns one list for each query: the documents of all rows with its text and group, each once.
+def _joined(rows: Sequence[Row], name: str, notes: list[str]) -> list[CandidateList]:
+    """Returns one list for each query: the documents of all rows with its text, group and own id, each once.
 
     Of a document that stands twice, the higher label counts.
     """
     by_query: dict[tuple[str, str, str], list[CandidateList]] = {}
-    for row in rows:
-        by_query.setdefault((row.query, row.group, row.query_id), []).append(row)
+    for row, own in rows:
+        by_query.setdefault((row.query, row.group, own), []).append(row)
     lists, repeated = [], 0
     for members in by_query.values():
         labels: dict[str, float] = {}

@@ -42,21 +42,44 @@ def load_reranker(
     folder = Path(name).expanduser()
     if is_adapter(folder):
         return _adapter(folder, base, notes, batch_tokens=batch_tokens, precision=precision, max_length=max_length)
+    return _whole(name, batch_tokens, precision, max_length)
+
+
+def _whole(
+    name: str, batch_tokens: int | None, precision: Precision, max_length: int | None, *, new_head: bool = False
+) -> CrossEncoderReranker | BiEncoderReranker:
+    """Returns a model that is no adapter; `new_head` tells whether its head may be new, because an adapter has it."""
     library = needed("sentence_transformers")
+
+    def bi_encoder() -> BiEncoderReranker:
+        return BiEncoderReranker(_cut(library.SentenceTransformer(name, **how).eval(), max_length), batch_tokens)
+
     how = {"model_kwargs": {"dtype": DTYPES[precision]}, "trust_remote_code": False}
     try:
         with without_waiting(name):
             if kind_of_model(name) == "bi-encoder":
-                return BiEncoderReranker(
-                    _cut(library.SentenceTransformer(name, **how).eval(), max_length), batch_tokens
-                )
+                return bi_encoder()
             model = _cut(library.CrossEncoder(name, **how).eval(), max_length)
+            without_head = not new_head and _has_new_head(model)
+            if without_head and kind_of_model(name) == "bi-encoder":  # its config files were not here before
+                return bi_encoder()
     except (OSError, ValueError, KeyError, RuntimeError, AttributeError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         raise HoldfastError(
             f"Reranker {name!r} cannot be loaded ({reason:.300}); give its folder or its name."
         ) from error
+    if without_head:
+        raise HoldfastError(
+            f"Model {name!r} has no head that scores pairs, and a new one would score at random; give a reranker, such"
+            " as a CrossEncoder that was trained on it and saved."
+        )
     return CrossEncoderReranker(model, batch_tokens)
+
+
+def _has_new_head(model: Any) -> bool:
+    """Returns whether the head of a cross-encoder was made as it was loaded: its files hold another architecture."""
+    saved = getattr(model.config, "architectures", None) or ()
+    return len(model) == 1 and bool(saved) and not any(name.endswith("ForSequenceClassification") for name in saved)
 
 
 def _cut(model: Any, max_length: int | None) -> Any:
@@ -73,7 +96,7 @@ def _adapter(
     """Returns the base of an adapter with the adapter merged into its weights."""
     import peft
 
-    reranker, name = _base_for(folder, recorded_base(folder), base, notes, how)
+    reranker, name = _base_for(folder, recorded_base(folder), base, notes, {**how, "new_head": _has_head(folder)})
     transformer = reranker.model[0]
     try:
         adapted: Any = peft.PeftModel.from_pretrained(transformer.model, str(folder))
@@ -98,15 +121,27 @@ def _base_for(
     if given is not None and is_adapter(Path(given).expanduser()):
         given = recorded_base(Path(given).expanduser())
     if given is None or given == recorded or Path(recorded).expanduser().is_dir():
-        return load_reranker(recorded, notes=notes, **how), recorded
+        return _base(recorded, notes, how), recorded
     if not recorded.startswith(("/", ".", "~")) and recorded.count("/") <= 1:
         try:
-            return load_reranker(recorded, notes=notes, **how), recorded
+            return _base(recorded, notes, how), recorded
         except HoldfastError:
             pass  # a name on the hub that cannot be had: the given base stands in for it
     if notes is not None:
         notes.append(f"{folder} was made on {recorded!r}, which is not available here; it is loaded on {given}.")
-    return load_reranker(given, notes=notes, **how), given
+    return _base(given, notes, how), given
+
+
+def _base(name: str, notes: list[str] | None, how: dict[str, Any]) -> CrossEncoderReranker | BiEncoderReranker:
+    """Returns the base of an adapter; a base may be an adapter, too."""
+    if is_adapter(Path(name).expanduser()):
+        return load_reranker(name, notes=notes, **{key: value for key, value in how.items() if key != "new_head"})
+    return _whole(name, **how)
+
+
+def _has_head(folder: Path) -> bool:
+    """Returns whether an adapter holds whole modules beside its own, as the head of a cross-encoder is one."""
+    return bool(json.loads((folder / "adapter_config.json").read_text(encoding="utf-8")).get("modules_to_save"))
 
 
 def is_adapter(folder: Path) -> bool:

@@ -45,7 +45,10 @@ def per_query(
     """
     measures = {name: _measure(name) for name in metrics}
     values = {name: dict.fromkeys(judgments, 0.0) for name in metrics}
-    grades = {query: {document: int(grade) for document, grade in of.items()} for query, of in judgments.items()}
+    # trec_eval ends the process where a query has grades below 0 alone; like 0 they mean "not relevant".
+    grades = {
+        query: {document: max(0, int(grade)) for document, grade in of.items()} for query, of in judgments.items()
+    }
     run = {
         query: {document: float(score) for document, score in of.items()}
         for query, of in scores.items()

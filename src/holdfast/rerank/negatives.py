@@ -40,23 +40,41 @@ def first_stage_negatives(
     """
     if not collection.candidates:
         raise HoldfastError(f"{collection.name}: has no candidates to take negatives from; find some by BM25 first.")
-    lists, copies, short = [], 0, 0
-    for entry in collection.lists():
-        relevant = {
-            document.casefold() for document, label in zip(entry.documents, entry.labels, strict=True) if label > 0
-        }
+    lists, short = [], 0
+    for entry in without_copies(collection, notes).lists():
         positives = [place for place, label in enumerate(entry.labels) if label > 0]
         others = [place for place, label in enumerate(entry.labels) if label <= 0]
-        fresh = [place for place in others if entry.documents[place].casefold() not in relevant]
-        copies += len(others) - len(fresh)
-        chosen = fresh[skip : skip + count]
+        chosen = others[skip : skip + count]
         short += len(chosen) < count
         lists.append(_kept(entry, [*positives, *chosen]))
-    if copies:
-        notes.append(f"{collection.name}: {copies:,} candidates have the text of a relevant document and are left out.")
     if short:
         notes.append(f"{collection.name}: {short:,} of {len(lists):,} queries have fewer than {count} negatives.")
     return lists
+
+
+def without_copies(collection: Collection, notes: list[str]) -> Collection:
+    """Returns the collection without candidates that are not judged relevant and have the text of one that is.
+
+    Such a copy would be relevant and not relevant in one training list. In a measurement it stays a candidate.
+
+    Args:
+        collection: A collection with candidates.
+        notes: Receives a sentence with the number of copies.
+    """
+    candidates: dict[str, tuple[str, ...]] = {}
+    copies = 0
+    for query, documents in collection.candidates.items():
+        relevant = collection.relevant(query)
+        texts = {collection.documents[document].content.casefold() for document in relevant}
+        candidates[query] = tuple(
+            document
+            for document in documents
+            if document in relevant or collection.documents[document].content.casefold() not in texts
+        )
+        copies += len(documents) - len(candidates[query])
+    if copies:
+        notes.append(f"{collection.name}: {copies:,} candidates have the text of a relevant document and are left out.")
+    return dataclasses.replace(collection, candidates=candidates)
 
 
 def mined_negatives(
@@ -80,7 +98,9 @@ def mined_negatives(
     mined: dict[str, list[str]] = {query: [] for query in entries}
     for group in dict.fromkeys(entry.group for entry in entries.values()):
         members = [entry for entry in entries.values() if entry.group == group]
-        pool = [d.content for d in collection.documents.values() if not d.group or d.group == group]
+        pool = _texts(collection, group)
+        if len(pool) < 2:  # the library refuses to mine no document
+            continue
         rows = {"query": [entry.query for entry in members], "positive": [entry.documents[0] for entry in members]}
         most = max(len(entry.documents) for entry in members)
         found = mine(
@@ -88,10 +108,10 @@ def mined_negatives(
             model,
             anchor_column_name="query",
             positive_column_name="positive",
-            corpus=list(dict.fromkeys(pool)),
+            corpus=pool,
             range_min=skip,
             range_max=skip + count + most,
-            num_negatives=min(count + most - 1, len({*pool}) - 1),
+            num_negatives=min(count + most - 1, len(pool) - 1),
             output_format="triplet",
             batch_size=batch_size,
             verbose=False,
@@ -102,6 +122,12 @@ def mined_negatives(
         for entry in members:
             mined[entry.query_id] = by_query.get(entry.query, [])
     return _with_mined(entries.values(), mined, count, collection.name, notes)
+
+
+def _texts(collection: Collection, group: str) -> list[str]:
+    """Returns the texts of the documents that queries of a group rank, each once."""
+    documents = collection.documents.values()
+    return list(dict.fromkeys(each.content for each in documents if not each.group or each.group == group))
 
 
 def _with_mined(

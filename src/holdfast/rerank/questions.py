@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import logging
 from collections.abc import Sequence
 from typing import Any, Self
@@ -127,8 +128,14 @@ class RerankQuestions:
 
     @property
     def fingerprint(self) -> int:
-        """Returns a hash of the kept queries, 56 bits, which tells them from other questions."""
-        contents = [f"{of.suite.name}\n{item.id}\n{item.text}" for of in self.kept for item in of.suite.items()]
+        """Returns a hash of the kept queries, their judgments and candidates, 56 bits, which tells them from others."""
+        contents = []
+        for suite in (of.suite for of in self.kept):
+            whole = suite.collection
+            for item in suite.items():
+                read = [(at, whole.documents[at].content) for at in whole.candidates.get(item.id, ())]
+                grades = sorted(whole.judgments[item.id].items())
+                contents.append(json.dumps([suite.name, item.id, item.text, grades, read]))
         return int.from_bytes(hashlib.blake2b("\n".join(contents).encode(), digest_size=7).digest(), "big")
 
     def warn_of(self, mix: Mix | None) -> None:
@@ -182,5 +189,5 @@ def _thinned(suites: Sequence[RerankSuite], most: int) -> list[RerankSuite]:
 def entries_of(suites: Sequence[RerankSuite], use: Use) -> list[WatchEntry]:
     """Returns the queries of suites as entries of the record."""
     return [
-        WatchEntry(use, suite.name, item.id, item.group, of_item(item)) for suite in suites for item in suite.items()
+        WatchEntry(use, suite.name, item.id, item.group, of_item(item)) for suite in suites for item in suite.recorded()
     ]

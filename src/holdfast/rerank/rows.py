@@ -18,7 +18,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
 from holdfast.core.run import SOURCE
 from holdfast.rerank.collection import CandidateList
-from holdfast.rerank.units import LABELS, NOT_TEXT, Form
+from holdfast.rerank.units import LABELS, NOT_TEXT, Form, pair_labels
 from holdfast.train.mixing import OrderSampler
 
 Row = dict[str, Any]
@@ -34,7 +34,8 @@ def with_easy(lists: Sequence[CandidateList], count: int, seed: int) -> list[Can
     """Returns lists with `count` documents of other queries as easy negatives.
 
     A reranker that trains on hard negatives alone loses its sense of documents that have nothing to do with a query
-    (sentence-transformers, issue 3085). A document that the list has already is not added.
+    (sentence-transformers, issue 3085). A document that the list has already is not added. The label of the others is
+    0, or the lowest of the list if a teacher scored below 0.
 
     Args:
         lists: The lists.
@@ -51,7 +52,7 @@ def with_easy(lists: Sequence[CandidateList], count: int, seed: int) -> list[Can
             dataclasses.replace(
                 entry,
                 documents=(*entry.documents, *easy),
-                labels=(*entry.labels, *[0.0] * len(easy)),
+                labels=(*entry.labels, *[min(0.0, *entry.labels)] * len(easy)),
                 document_ids=(),
             )
         )
@@ -84,9 +85,9 @@ def rows_like(lists: Sequence[CandidateList], like: Mapping[str, Any], form: For
             {texts[0]: entry.query, texts[1]: list(entry.documents), label: list(entry.labels)} for entry in lists
         ], 0
     return [
-        {texts[0]: entry.query, texts[1]: text, label: float(grade > 0)}
+        {texts[0]: entry.query, texts[1]: text, label: given}
         for entry in lists
-        for text, grade in zip(entry.documents, entry.labels, strict=True)
+        for text, given in zip(entry.documents, pair_labels(entry.labels), strict=True)
     ], 0
 
 
@@ -109,7 +110,13 @@ def joined(dataset: Any, old: Sequence[tuple[Row, int]]) -> Any:
     import datasets
 
     columns = {name: [row[name] for row, _ in old] for name in dataset.column_names}
-    added = datasets.Dataset.from_dict(columns).cast(dataset.features)
+    try:
+        added = datasets.Dataset.from_dict(columns).cast(dataset.features)
+    except ValueError as error:  # of pyarrow
+        raise HoldfastError(
+            f"Old rows do not have the types of the train dataset ({str(error).splitlines()[0]:.200}); give both the"
+            " same, such as labels that are floats."
+        ) from error
     whole = datasets.concatenate_datasets([dataset, added])
     return whole.add_column(SOURCE, [0] * len(dataset) + [source for _, source in old])
 

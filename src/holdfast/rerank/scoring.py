@@ -97,7 +97,8 @@ class CrossEncoderReranker:
             texts = [f"{query} {document}" for query, document in pairs]
             self.cut = _too_long(self.model.tokenizer, texts, self.model.max_seq_length)
             for places in _by_length([len(query) + len(document) for query, document in pairs], 4 * self.batch_tokens):
-                yield places, self._forward(self.model.preprocess([list(pairs[place]) for place in places]))
+                chosen = [list(pairs[place]) for place in places]
+                yield places, self._forward(self.model.preprocess(chosen, prompt=default_prompt(self.model)))
             return
         encoded = self._encoded(pairs)
         lengths = [len(ids) for ids in encoded["input_ids"]]
@@ -216,4 +217,11 @@ def _by_length(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
 
 def _has_template(model: Any) -> bool:
     """Returns whether the model writes pairs into a prompt or a chat template."""
-    return bool(getattr(model, "default_prompt_name", None)) or bool(getattr(model.tokenizer, "chat_template", None))
+    return bool(default_prompt(model)) or bool(getattr(model.tokenizer, "chat_template", None))
+
+
+def default_prompt(model: Any) -> str | None:
+    """Returns the prompt that `CrossEncoder.predict` puts before each pair if it is given none; None without one."""
+    name = getattr(model, "default_prompt_name", None)
+    prompt: str | None = None if name is None else model.prompts.get(name)
+    return prompt or None

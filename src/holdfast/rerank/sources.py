@@ -12,10 +12,11 @@ from holdfast.core.errors import HoldfastError, nearest
 from holdfast.data.files import suffix_of
 from holdfast.data.schemes import offered
 from holdfast.rerank import beir
-from holdfast.rerank.collection import CandidateList, Collection, collection_of
+from holdfast.rerank.collection import CandidateList, Collection, collection_of, first_lists
 from holdfast.rerank.first_stage import with_candidates
 from holdfast.rerank.lists import read_rows
 from holdfast.rerank.named import NANO, named_folders, nano
+from holdfast.rerank.negatives import without_copies
 
 GROUP = "holdfast.collections"
 """Entry points of this group are functions that take the name behind the colon and return a `Collection`."""
@@ -60,11 +61,11 @@ def read_lists(source: str, notes: list[str], *, negatives: int | None = None, d
     whole, count = _few(source)
     if is_file(source):
         lists = read_rows(whole, notes)
-        return lists if count is None else lists[:count]
+        return lists if count is None else first_lists(lists, count)
     collection = read_collection(source, notes)
     if not collection.candidates:
         collection = with_candidates(collection, depth, notes=notes)
-    return collection.lists(negatives)
+    return without_copies(collection, notes).lists(negatives)
 
 
 def is_file(source: str) -> bool:

@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from holdfast.core.errors import HoldfastError
+from holdfast.data.digest import digest_of
 from holdfast.probes.items import Item, split_of
 from holdfast.probes.score import Role, Score, in_unit
 from holdfast.rerank.collection import Collection
@@ -65,11 +66,26 @@ class RerankSuite:
         return sum(len(self.collection.candidates.get(query, ())) for query in self.collection.judged)
 
     def items(self) -> tuple[Item, ...]:
-        """Returns the queries as items, by which a record tells what steered a training (`holdfast_watched.json`)."""
+        """Returns the queries as items, each with its group in this collection."""
         groups = self.collection.groups()
         return tuple(
             Item(query, self.name, group=groups[query], text=self.collection.queries[query].text)
             for query in self.collection.judged
+        )
+
+    def recorded(self) -> tuple[Item, ...]:
+        """Returns the queries as items whose groups mean the same in every collection.
+
+        By them a record tells what steered a training (`holdfast_watched.json`).
+
+        A group that is named after a document has a digest of its content: "d1" is another document elsewhere.
+        """
+        queries, documents = self.collection.queries, self.collection.documents
+        return tuple(
+            item
+            if queries[item.id].group
+            else dataclasses.replace(item, group=digest_of([documents[item.group].content]))
+            for item in self.items()
         )
 
     def ask(self, reranker: Reranker, progress: Progress | None = None) -> Ranked:

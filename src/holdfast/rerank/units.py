@@ -107,9 +107,22 @@ def relevant(labels: Any) -> tuple[bool, ...]:
     documents, and the one with the largest is the target.
     """
     values = [float(value) for value in labels]
-    if all(value == int(value) and value >= 0 for value in values):
+    if _are_grades(values):
         return tuple(value > 0 for value in values)
     return tuple(value == max(values) for value in values)
+
+
+def pair_labels(labels: Sequence[float]) -> list[float]:
+    """Returns the label of each document of a list as one of a single pair: 1 or 0 for a grade, else the score itself.
+
+    Args:
+        labels: Grades, or scores of a teacher (`relevant`).
+    """
+    return [float(label > 0) if _are_grades(labels) else float(label) for label in labels]
+
+
+def _are_grades(labels: Sequence[float]) -> bool:
+    return all(label == int(label) and label >= 0 for label in labels)
 
 
 def units_of(rows: Rows, scores: Sequence[Tensor], base: Sequence[Tensor] | None, source_B: Tensor | None) -> Tokens:

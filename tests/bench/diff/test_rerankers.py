@@ -143,3 +143,26 @@ def test_what_cannot_be_measured_is_refused(tmp_path, base, monkeypatch, changes
 def test_a_depth_is_for_rerankers(tmp_path):
     with pytest.raises(HoldfastError, match=r"--depth is for rerankers"):
         holdfast.DiffSpec(base="ground:base", tuned="ground:base", depth=10)
+
+
+def test_the_first_document_of_one_file_is_not_that_of_another(tmp_path):
+    from holdfast.bench.diff.watched_queries import without_watched_queries
+    from holdfast.probes.watch_record import WatchRecord
+    from holdfast.rerank.collection import CandidateList, collection_of
+    from holdfast.rerank.questions import entries_of
+    from holdfast.rerank.suite import RerankSuite
+
+    def suite(name, word):
+        lists = [CandidateList(f"{word} {i}", (f"{word} right {i}", f"{word} wrong {i}"), (1, 0)) for i in range(4)]
+        return RerankSuite(collection_of(lists, name))
+
+    def judged(asked):
+        left, row = without_watched_queries([asked], [str(tmp_path)])
+        return [len(one) for one in left], row and row.suites[asked.name].left_out
+
+    steered = suite("a", "price")
+    WatchRecord(tuple(entries_of([steered], "keep"))).write(tmp_path)
+    assert judged(suite("b", "where")) == ([4], None)
+    # Another query about a document that a watched one asks for is of its group, under any name.
+    same = collection_of([CandidateList(f"who {i}", (f"price right {i}", "x"), (1, 0)) for i in range(2, 6)], "c")
+    assert judged(RerankSuite(same)) == ([2], 2)

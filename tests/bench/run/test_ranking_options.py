@@ -116,3 +116,29 @@ def test_language_models_refuse_the_options_of_rerankers(option):
         with pytest.raises(HoldfastError, match=rf"^--{name} is for rerankers; leave it out, or name them with"):
             make(**usual, **option)
         assert make(**usual, **option, task="rerank").reranks
+
+
+def teacher(path, labels):
+    path.write_text(json.dumps({"query": "w1 w2", "documents": ["w3", "w4"], "labels": labels}) + "\n")
+    return str(path)
+
+
+def test_pairs_of_a_teachers_lists_keep_its_probabilities(tmp_path):
+    how = {"loss": "bce", "held_out": 0.0, "test": folder(tmp_path / "test"), "easy": 0, "recipe": "Train()"}
+    data = attached(spec(tmp_path, **how, memory=(), data=teacher(tmp_path / "soft.jsonl", [0.9, 0.2])))
+    assert data.train_dataset["label"][:] == [0.9, 0.2]
+    grades = attached(spec(tmp_path, **how, memory=(), data=teacher(tmp_path / "grades.jsonl", [2, 0])))
+    assert grades.train_dataset["label"][:] == [1.0, 0.0]
+    with pytest.raises(HoldfastError, match=r"logits.jsonl:1: the label -4.5 is no probability, and --loss bce needs"):
+        attached(spec(tmp_path, **how, memory=(), data=teacher(tmp_path / "logits.jsonl", [1.5, -4.5][::-1])))
+
+
+def test_a_model_with_a_prompt_trains_with_it(tmp_path):
+    of = spec(tmp_path, memory=(), recipe="Train()")
+    model = cross_encoder(of, []).model
+    model.prompts, model.default_prompt_name = {"old": "w5 w6 "}, "old"
+    lists_to_learn = read_ranking_data(of, parse(of.recipe)).lists
+    trainer = build_trainer(
+        of, model, lists_to_learn, ranking_arguments(of, parse(of.recipe), tmp_path / "checkpoints")
+    )
+    assert trainer.data_collator([trainer.train_dataset[0]])["prompt"] == "w5 w6 "

@@ -28,7 +28,7 @@ def without_watched_queries(
         return list(suites), None
     left, counts = [], dict[str, LeftOutRow]()
     for suite in suites:
-        rest = {item.id for item in suite.items() if not watched.has_item(item)}
+        rest = {item.id for item in suite.recorded() if not watched.has_item(item)}
         counts[suite.name] = LeftOutRow(left_out=len(suite) - len(rest), of=len(suite), kind="items")
         if rest:
             left.append(RerankSuite(suite.collection.only(rest), suite.role))

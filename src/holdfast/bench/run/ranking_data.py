@@ -14,6 +14,7 @@ from holdfast.core.method import Chain
 from holdfast.rerank.collection import CandidateList
 from holdfast.rerank.first_stage import with_candidates
 from holdfast.rerank.leaks import leaks
+from holdfast.rerank.negatives import without_copies
 from holdfast.rerank.rows import with_easy
 from holdfast.rerank.sources import is_file, read_collection, read_lists
 from holdfast.rerank.suite import RerankSuite, suite_of
@@ -97,7 +98,7 @@ def _held_out(spec: RunSpec, notes: list[str]) -> tuple[list[CandidateList], Rer
         f"{len(held.judged):,} of {len(whole.judged):,} queries of {spec.data} are held out to measure what is learned."
     )
     task = suite_of(dataclasses.replace(held, name="task"), "learned", notes=notes)
-    return kept.lists(None if is_file(spec.data) else spec.negatives), task
+    return without_copies(kept, notes).lists(None if is_file(spec.data) else spec.negatives), task
 
 
 def lists_of(spec: TrainingSpec) -> ListOptions:

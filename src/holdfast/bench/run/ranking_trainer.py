@@ -17,7 +17,8 @@ from holdfast.core.method import Chain
 from holdfast.rerank.collection import CandidateList
 from holdfast.rerank.extra import needed
 from holdfast.rerank.loading import load_reranker
-from holdfast.rerank.scoring import CrossEncoderReranker
+from holdfast.rerank.scoring import CrossEncoderReranker, default_prompt
+from holdfast.rerank.units import pair_labels
 
 LOSSES = {
     "listnet": "CertainListNetLoss",
@@ -64,11 +65,28 @@ def ranking_arguments(spec: RunSpec, recipe: Chain, folder: Path) -> Any:
     return arguments_of(kind, dataclasses.replace(spec, training=training), recipe, folder)
 
 
+def _chances(entry: CandidateList) -> list[float]:
+    """Returns the label of each document of a list as the probability that it is relevant.
+
+    Raises:
+        HoldfastError: The labels are scores of a teacher outside of [0, 1].
+    """
+    labels = pair_labels(entry.labels)
+    if (wrong := next((label for label in labels if not 0 <= label <= 1), None)) is not None:
+        raise HoldfastError(
+            f"{entry.origin or repr(entry.query)}: the label {wrong:g} is no probability, and --loss bce needs one;"
+            " give labels from 0 to 1, or use --loss listnet."
+        )
+    return labels
+
+
 def build_trainer(spec: RunSpec, model: Any, lists: Sequence[CandidateList], arguments: Any) -> Any:
     """Returns a trainer of sentence-transformers on the lists, before any recipe is attached to it.
 
+    A model with a prompt of its own trains with it, as it is asked; the trainer alone would leave it out.
+
     Raises:
-        HoldfastError: It refuses the user's `training`.
+        HoldfastError: It refuses the user's `training`, or `--loss bce` cannot take the labels.
     """
     import datasets
     from transformers import PrinterCallback
@@ -79,13 +97,14 @@ def build_trainer(spec: RunSpec, model: Any, lists: Sequence[CandidateList], arg
     rows: list[dict[str, Any]] = [
         {"query": entry.query, "documents": list(entry.documents), "labels": list(entry.labels)} for entry in lists
     ]
+    arguments.prompts = default_prompt(model)
     how: dict[str, Any] = {"mini_batch_size": -1}  # one forward for all documents of a micro-batch
     if spec.loss == "bce":
         how = {}
         rows = [
-            {"query": row["query"], "document": text, "label": float(grade > 0)}
-            for row in rows
-            for text, grade in zip(row["documents"], row["labels"], strict=True)
+            {"query": entry.query, "document": text, "label": label}
+            for entry in lists
+            for text, label in zip(entry.documents, _chances(entry), strict=True)
         ]
     try:
         trainer = library.CrossEncoderTrainer(
