@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import logging
+import shutil
 
 import peft
 import pytest
@@ -13,6 +14,7 @@ import torch
 import transformers
 
 from holdfast.core.mix import Example
+from holdfast.train import row_store
 from holdfast.train.attach import attach
 from holdfast.train.base import make_teacher
 from holdfast.train.base_cache import base_digest
@@ -282,6 +284,23 @@ def test_a_damaged_file_is_noticed_removed_and_read_again(tmp_path, read, caplog
     assert (
         furthest(again.model, run(tmp_path / "0", f"Train(base_cache=0) + {recipe}", num_train_epochs=1).model) < 1e-10
     )
+
+
+def test_rows_whose_files_another_process_has_removed_are_read_again(tmp_path, read, monkeypatch):
+    """A comparison deletes the folder at its end, while another in the same place still trains."""
+
+    class Removes(transformers.TrainerCallback):
+        def on_epoch_end(self, args, state, control, **_):
+            shutil.rmtree(tmp_path / "shared")
+
+    monkeypatch.setattr(row_store, "SEGMENT_BYTES", 1)
+    recipe = "LoRA(rank=2) + MaskTheTarget(strength=2.0)"
+    with sharing_base(tmp_path / "shared"):
+        trainer = run(tmp_path / "1", recipe, train=False)
+        trainer.add_callback(Removes())
+        trainer.train()
+    assert sum(read) == 24
+    assert furthest(trainer.model, run(tmp_path / "0", f"Train(base_cache=0) + {recipe}").model) < 1e-10
 
 
 def test_the_digest_of_a_base_is_the_same_before_and_after_training_and_with_any_adapter():

@@ -177,9 +177,14 @@ for number, line in enumerate(sys.stdin):
         return started[-1]
 
     monkeypatch.setattr(worker_pool.subprocess, "Popen", start)
-    with pytest.raises(KeyboardInterrupt), worker_pool.WorkerPool(1) as pool:
-        for _ in pool.all([(number, {}) for number in range(4)]):
-            raise KeyboardInterrupt
+
+    def interrupted():
+        with worker_pool.WorkerPool(1) as pool:
+            for _ in pool.all([(number, {}) for number in range(4)]):
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     time.sleep(0.5)  # the thread that asked sees the end of its process after it
     assert len(started) == 1
     assert started[0].poll() == -signal.SIGKILL
