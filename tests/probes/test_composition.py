@@ -10,6 +10,7 @@ import torch
 
 from holdfast.core.errors import HoldfastError
 from holdfast.ground.names import base_folder
+from holdfast.probes import composition
 from holdfast.probes.composition import chats, documents, ids_of
 from tests import tiny
 
@@ -67,6 +68,15 @@ def test_chats_are_questions_of_the_kind_that_was_taught_with_the_models_answers
     assert len({row.contents[0] for row in rows}) >= 18
     assert sum(row.contents[0].endswith("?") for row in rows) >= 8
     assert all(not set("\n<|>") & set(row.contents[0]) for row in rows)
+
+
+def test_a_question_ends_at_a_line_break_inside_a_token_too(base, monkeypatch):
+    """Qwen and Llama have tokens such as "?\\n\\n", and GPT-2 has "\\n\\n"."""
+    model, tokenizer = base
+    joined = tokenizer("\nWho is it? \n\nIt is somebody else.", add_special_tokens=False)["input_ids"]
+    monkeypatch.setattr(composition, "continued", lambda *_, **__: [joined])
+    (row,) = chats(model, tokenizer, 1, max_tokens=48)
+    assert row.contents[0] == "Who is it?"
 
 
 def test_questions_that_leave_no_room_for_an_answer_are_left_out(base, monkeypatch):

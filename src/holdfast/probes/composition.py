@@ -134,7 +134,10 @@ def chats(
         progress=None if progress is None else lambda done, whole: progress(done * count // (2 * whole), count),
         **drawn,  # type: ignore[arg-type]
     )
-    texts = [str(tokenizer.decode(ids, skip_special_tokens=True)).strip() for ids in questions]
+    # Many vocabularies have tokens with a line break in them ("?\n\n"), which end no question above.
+    texts = [
+        str(tokenizer.decode(ids, skip_special_tokens=True)).strip().partition("\n")[0].rstrip() for ids in questions
+    ]
     asked = _leaving_room(texts, tokenizer, context_of(model) or UNCUT)
     rest = None if progress is None else lambda done, all: progress(count - (all - done) * count // (2 * all), count)
     answers = generate(model, tokenizer, asked, max_new_tokens=max_tokens, progress=rest) if asked else []
