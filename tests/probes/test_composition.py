@@ -34,6 +34,13 @@ def test_documents_begin_at_the_beginning_and_end_where_the_model_ends_them(base
     assert len({tuple(ids) for ids in found}) > 20
 
 
+def test_a_document_that_the_context_cuts_has_no_end(base, monkeypatch):
+    model, tokenizer = base
+    whole = documents(model, tokenizer, 6, max_tokens=9)
+    monkeypatch.setattr(model.config, "max_position_embeddings", 9)
+    assert documents(model, tokenizer, 6, max_tokens=60) == whole
+
+
 def test_the_same_seed_writes_the_same_whatever_the_batch_and_leaves_the_model_as_found(base):
     model, tokenizer = base
     model.train()
