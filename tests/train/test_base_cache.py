@@ -246,6 +246,22 @@ def test_a_disk_that_is_full_ends_the_keeping_and_not_the_run(tmp_path, caplog, 
     assert furthest(kept.model, without.model) < 1e-10
 
 
+def test_rows_that_a_full_disk_does_not_take_can_still_be_read(tmp_path, monkeypatch):
+    """A batch asks for what is missing first, and then for rows that a failed write would have lost."""
+    store, row = RowStore(tmp_path / "rows", 10**9), {"states": torch.ones(3, 4)}
+    store.put("aa" * 16, row)
+    monkeypatch.setattr(row_store.os, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
+    monkeypatch.setattr(row_store, "SEGMENT_BYTES", 1)
+    assert "aa" * 16 in store
+    store.put("bb" * 16, row)
+    assert store.full
+    assert torch.equal(store.get("aa" * 16)["states"], row["states"])
+    store.flush()
+    monkeypatch.undo()
+    store.flush()
+    assert ("aa" * 16) in RowStore(tmp_path / "rows", 10**9), "the end of the run writes what it can"
+
+
 def test_runs_share_a_folder_and_only_with_the_same_base(tmp_path, read):
     recipe = "LoRA(rank=2) + MaskTheTarget(strength=2.0)"
     first = tiny.tiny()

@@ -111,14 +111,14 @@ class RowStore:
             self.folder.mkdir(parents=True, exist_ok=True)
             partial.write_bytes(data)
             os.replace(partial, path)
-        except OSError as error:
+        except OSError as error:  # a batch may have seen that its rows are there, so they stay
             self._stop(f"{self.folder} cannot be written ({error.strerror or error})")
         else:
             self._add(path.name, keys, counts)
+            self._waiting, self._waiting_bytes = {}, 0
         finally:
             with contextlib.suppress(OSError):
                 partial.unlink(missing_ok=True)
-        self._waiting, self._waiting_bytes = {}, 0
 
     def delete(self) -> None:
         """Deletes the folder."""
@@ -127,6 +127,8 @@ class RowStore:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _stop(self, why: str) -> None:
+        if self.full:
+            return
         self.full = True
         logger.warning("Holdfast keeps no more of what the base says of the rows: %s; the base reads the others.", why)
 
