@@ -33,6 +33,15 @@ class Centred(nn.Module):
         return output
 
 
+class InPlace(Centred):
+    """A model that changes the logits of its head in place."""
+
+    def forward(self, **inputs):
+        output = self.inner(**inputs)
+        output.logits *= 0.25
+        return output
+
+
 class Strict(Centred):
     """A model that wants the logits of every position."""
 
@@ -65,9 +74,13 @@ MODELS = {
     "granite": lambda: scaled("granite"),
     "adapted": adapted,
     "centred": Centred,
+    "in place": InPlace,
     "strict": Strict,
 }
-KINDS = {"gemma2": "replayed", "cohere": "replayed", "granite": "replayed", "centred": "whole", "strict": "whole"}
+KINDS = {
+    **dict.fromkeys(("gemma2", "cohere", "granite", "in place"), "replayed"),
+    **dict.fromkeys(("centred", "strict"), "whole"),
+}
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -166,6 +179,11 @@ def test_whether_a_head_is_plain_is_found_by_looking(name):
     assert not is_plain(model, nn.Identity())
     with head_gives(head_of(model), lambda states: states[:, :, :1]):
         assert model(input_ids=IDS, use_cache=False).logits.shape == (2, 6, 1)
+
+
+def test_a_head_whose_output_is_changed_in_place_is_not_plain():
+    model = InPlace()
+    assert not is_plain(model, head_of(model))
 
 
 def test_a_model_without_a_head_is_refused():

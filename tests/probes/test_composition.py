@@ -10,6 +10,7 @@ import torch
 
 from holdfast.core.errors import HoldfastError
 from holdfast.ground.names import base_folder
+from holdfast.probes import composition
 from holdfast.probes.composition import chats, documents, ids_of
 from tests import tiny
 
@@ -31,6 +32,13 @@ def test_documents_begin_at_the_beginning_and_end_where_the_model_ends_them(base
     assert len(whole) > 12
     assert all(tokenizer.eos_token_id not in ids[1:-1] for ids in found)
     assert len({tuple(ids) for ids in found}) > 20
+
+
+def test_a_document_that_the_context_cuts_has_no_end(base, monkeypatch):
+    model, tokenizer = base
+    whole = documents(model, tokenizer, 6, max_tokens=9)
+    monkeypatch.setattr(model.config, "max_position_embeddings", 9)
+    assert documents(model, tokenizer, 6, max_tokens=60) == whole
 
 
 def test_the_same_seed_writes_the_same_whatever_the_batch_and_leaves_the_model_as_found(base):
@@ -67,6 +75,15 @@ def test_chats_are_questions_of_the_kind_that_was_taught_with_the_models_answers
     assert len({row.contents[0] for row in rows}) >= 18
     assert sum(row.contents[0].endswith("?") for row in rows) >= 8
     assert all(not set("\n<|>") & set(row.contents[0]) for row in rows)
+
+
+def test_a_question_ends_at_a_line_break_inside_a_token_too(base, monkeypatch):
+    """Qwen and Llama have tokens such as "?\\n\\n", and GPT-2 has "\\n\\n"."""
+    model, tokenizer = base
+    joined = tokenizer("\nWho is it? \n\nIt is somebody else.", add_special_tokens=False)["input_ids"]
+    monkeypatch.setattr(composition, "continued", lambda *_, **__: [joined])
+    (row,) = chats(model, tokenizer, 1, max_tokens=48)
+    assert row.contents[0] == "Who is it?"
 
 
 def test_questions_that_leave_no_room_for_an_answer_are_left_out(base, monkeypatch):

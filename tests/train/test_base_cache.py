@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import logging
+import shutil
 
 import peft
 import pytest
@@ -13,6 +14,7 @@ import torch
 import transformers
 
 from holdfast.core.mix import Example
+from holdfast.train import row_store
 from holdfast.train.attach import attach
 from holdfast.train.base import make_teacher
 from holdfast.train.base_cache import base_digest
@@ -244,6 +246,22 @@ def test_a_disk_that_is_full_ends_the_keeping_and_not_the_run(tmp_path, caplog, 
     assert furthest(kept.model, without.model) < 1e-10
 
 
+def test_rows_that_a_full_disk_does_not_take_can_still_be_read(tmp_path, monkeypatch):
+    """A batch asks for what is missing first, and then for rows that a failed write would have lost."""
+    store, row = RowStore(tmp_path / "rows", 10**9), {"states": torch.ones(3, 4)}
+    store.put("aa" * 16, row)
+    monkeypatch.setattr(row_store.os, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
+    monkeypatch.setattr(row_store, "SEGMENT_BYTES", 1)
+    assert "aa" * 16 in store
+    store.put("bb" * 16, row)
+    assert store.full
+    assert torch.equal(store.get("aa" * 16)["states"], row["states"])
+    store.flush()
+    monkeypatch.undo()
+    store.flush()
+    assert ("aa" * 16) in RowStore(tmp_path / "rows", 10**9), "the end of the run writes what it can"
+
+
 def test_runs_share_a_folder_and_only_with_the_same_base(tmp_path, read):
     recipe = "LoRA(rank=2) + MaskTheTarget(strength=2.0)"
     first = tiny.tiny()
@@ -282,6 +300,23 @@ def test_a_damaged_file_is_noticed_removed_and_read_again(tmp_path, read, caplog
     assert (
         furthest(again.model, run(tmp_path / "0", f"Train(base_cache=0) + {recipe}", num_train_epochs=1).model) < 1e-10
     )
+
+
+def test_rows_whose_files_another_process_has_removed_are_read_again(tmp_path, read, monkeypatch):
+    """A comparison deletes the folder at its end, while another in the same place still trains."""
+
+    class Removes(transformers.TrainerCallback):
+        def on_epoch_end(self, args, state, control, **_):
+            shutil.rmtree(tmp_path / "shared")
+
+    monkeypatch.setattr(row_store, "SEGMENT_BYTES", 1)
+    recipe = "LoRA(rank=2) + MaskTheTarget(strength=2.0)"
+    with sharing_base(tmp_path / "shared"):
+        trainer = run(tmp_path / "1", recipe, train=False)
+        trainer.add_callback(Removes())
+        trainer.train()
+    assert sum(read) == 24
+    assert furthest(trainer.model, run(tmp_path / "0", f"Train(base_cache=0) + {recipe}").model) < 1e-10
 
 
 def test_the_digest_of_a_base_is_the_same_before_and_after_training_and_with_any_adapter():

@@ -101,7 +101,8 @@ def is_plain(model: nn.Module, head: nn.Module) -> bool:
     if type(head) is not nn.Linear:
         return False
     seen: list[Tensor] = []
-    handle = head.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
+    # A copy, because a model may change the head's output in place.
+    handle = head.register_forward_hook(lambda _module, _inputs, output: seen.append(output.clone()))
     try:
         with evaluating(model):
             ids = torch.arange(1, 5, device=head.weight.device)[None] % head.weight.shape[0]
@@ -186,9 +187,9 @@ class Head:
         head_forward = _own_forward(head)
 
         def few(states_BTX: Tensor) -> Tensor:
-            # The model continues with these few logits, so its output shows what it does to them.
+            # The model continues with these few logits, so its output shows what it does to them, also in place.
             made.append(head_forward(unstrided(pick(states_BTX)[None, : 1 if self.kind else TRIED])))
-            return made[-1]
+            return made[-1].clone()
 
         try:
             with head_gives(head, few):

@@ -60,7 +60,8 @@ def documents(
         model: The model; unchanged afterwards.
         tokenizer: Its tokenizer, for the tokens that begin and end a document; without it, those of the configuration.
         count: Number of documents.
-        max_tokens: Most tokens of a document, its first and last included; longer ones are cut.
+        max_tokens: Most tokens of a document, its first and last included; longer ones are cut, as are those that are
+            longer than the model's context.
         temperature: Divisor of the logits before a token is drawn.
         top_p: Least probability of the set of likeliest tokens from which one is drawn.
         seed: Seed of the draws.
@@ -70,6 +71,7 @@ def documents(
         Token ids, with the first token, and with the last if the model wrote it.
     """
     begin, end = ids_of(model, tokenizer)
+    max_tokens = min(max_tokens, context_of(model) or UNCUT)  # what the context cuts has not ended
     continuations = continued(
         model,
         [[begin]] * count,
@@ -134,7 +136,10 @@ def chats(
         progress=None if progress is None else lambda done, whole: progress(done * count // (2 * whole), count),
         **drawn,  # type: ignore[arg-type]
     )
-    texts = [str(tokenizer.decode(ids, skip_special_tokens=True)).strip() for ids in questions]
+    # Many vocabularies have tokens with a line break in them ("?\n\n"), which end no question above.
+    texts = [
+        str(tokenizer.decode(ids, skip_special_tokens=True)).strip().partition("\n")[0].rstrip() for ids in questions
+    ]
     asked = _leaving_room(texts, tokenizer, context_of(model) or UNCUT)
     rest = None if progress is None else lambda done, all: progress(count - (all - done) * count // (2 * all), count)
     answers = generate(model, tokenizer, asked, max_new_tokens=max_tokens, progress=rest) if asked else []

@@ -66,9 +66,11 @@ class RowStore:
 
     def __contains__(self, key: str) -> bool:
         """Returns whether a row is there, also one that another process has written in the meantime."""
-        if key in self._places or key in self._waiting:
+        if key in self._waiting:
             return True
-        return self._look() and key in self._places
+        if key not in self._places:
+            self._look()
+        return key in self._places and self._is_there(self._places[key][0])
 
     def get(self, key: str) -> dict[str, Tensor]:
         """Returns the tensors of a row that is there, by name, on the CPU."""
@@ -109,14 +111,14 @@ class RowStore:
             self.folder.mkdir(parents=True, exist_ok=True)
             partial.write_bytes(data)
             os.replace(partial, path)
-        except OSError as error:
+        except OSError as error:  # a batch may have seen that its rows are there, so they stay
             self._stop(f"{self.folder} cannot be written ({error.strerror or error})")
         else:
             self._add(path.name, keys, counts)
+            self._waiting, self._waiting_bytes = {}, 0
         finally:
             with contextlib.suppress(OSError):
                 partial.unlink(missing_ok=True)
-        self._waiting, self._waiting_bytes = {}, 0
 
     def delete(self) -> None:
         """Deletes the folder."""
@@ -125,22 +127,31 @@ class RowStore:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _stop(self, why: str) -> None:
+        if self.full:
+            return
         self.full = True
         logger.warning("Holdfast keeps no more of what the base says of the rows: %s; the base reads the others.", why)
 
-    def _look(self) -> bool:
-        """Reads the keys of the segments that are new in the folder; returns whether there are any."""
+    def _is_there(self, name: str) -> bool:
+        """Returns whether a segment can be read; forgets its rows if another process has removed it."""
+        try:
+            self._open(name)  # an open segment can be read even when its file is gone
+        except OSError:
+            self._places = {key: place for key, place in self._places.items() if place[0] != name}
+            return False
+        return True
+
+    def _look(self) -> None:
+        """Reads the keys of the segments that are new in the folder."""
         try:
             changed = self.folder.stat().st_mtime_ns
         except OSError:
-            return False
+            return
         if changed == self._listed:
-            return False
+            return
         self._listed = changed
-        new = sorted(path for path in self.folder.glob("[!.]*.safetensors") if path.name not in self._known)
-        for path in new:
+        for path in sorted(path for path in self.folder.glob("[!.]*.safetensors") if path.name not in self._known):
             self._read(path)
-        return bool(new)
 
     def _read(self, path: Path) -> None:
         """Adds the rows of a segment; removes a segment that is not as it was written."""

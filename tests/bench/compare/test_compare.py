@@ -10,8 +10,8 @@ import safetensors.torch
 import torch
 from rich.console import Console
 
-from holdfast.bench.compare.compare import compare
-from holdfast.bench.compare.plan import plan
+from holdfast.bench.compare.compare import _introduce, compare
+from holdfast.bench.compare.plan import Plan, plan
 from holdfast.bench.compare.worker import run_job
 from holdfast.bench.given.specs import CompareSpec, RunSpec
 from holdfast.bench.machine.files import read_jsonl
@@ -168,3 +168,10 @@ def test_no_run_of_a_comparison_is_pushed(room, tmp_path):
     )  # fmt: skip
     with pytest.raises(HoldfastError, match=r"push_to_hub: a comparison makes many models; .*with holdfast train"):
         compare(spec, Console(quiet=True))
+
+
+def test_a_pipe_gets_each_note_whole():
+    said = io.StringIO()
+    note = "a note that is longer than a line " * 5
+    _introduce(Plan((), (note,)), 0, Console(file=said, width=80))
+    assert f"  {note}\n" in said.getvalue()

@@ -385,6 +385,16 @@ def test_runs_that_measured_other_things_are_not_set_side_by_side(tmp_path):
     assert [len(own) for own in comparable_runs(runs)] == [1, 1, 1, 1]
 
 
+def test_runs_of_a_model_that_changed_in_its_place_are_not_set_side_by_side(tmp_path):
+    """A recipe may read further files, and an older run has no digests."""
+    inputs = ({"base": "1"}, {"base": "2"}, {"base": "1", "old.jsonl": "5"}, {"base": "2", "old.jsonl": "6"}, None)
+    for number, digests in enumerate(inputs):
+        other = {} if digests is None else {"inputs": digests}
+        write(tmp_path / f"run-{number}", "Train(lr=0.0001)", seed=number, learned=0.8, kept=0.9, spec=other)
+    runs, _ = read_finished_runs([str(tmp_path)])
+    assert [[run.spec["seed"] for run in own] for own in comparable_runs(runs)] == [[0, 2, 4], [1, 3]]
+
+
 @pytest.mark.parametrize(("role", "flag"), [("learned", "--test"), ("retained", "--keep")])
 def test_runs_that_measure_nothing_of_one_are_refused(tmp_path, role, flag):
     folder = write(tmp_path / "a", "Train(lr=0.0001)", learned=0.8, kept=0.9)

@@ -94,6 +94,14 @@ def test_the_processors_are_shared(monkeypatch):
     assert threads == [len(os.sched_getaffinity(0)), max(1, len(os.sched_getaffinity(0)) // 2)]
 
 
+def test_they_are_shared_on_systems_without_an_affinity(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    with worker_pool.WorkerPool(2) as made:
+        assert [member.env["OMP_NUM_THREADS"] for member in made.members] == ["4", "4"]
+
+
 @pytest.mark.slow
 def test_where_a_gpu_may_be_in_use_each_job_has_a_new_process(compared, worker):
     worker("w.torch.cuda.is_available = lambda: True\nw._run_in_fork = None\n")
@@ -153,3 +161,40 @@ def test_all_processes_start_while_the_first_is_asked(monkeypatch):
     with worker_pool.WorkerPool(3) as some:
         assert some.first({}) == {"before": "3"}
         assert started == some.members
+
+
+def test_an_interrupt_starts_no_process_for_the_runs_that_wait(monkeypatch):
+    """The first job is answered at once; the second never is."""
+    real, started = subprocess.Popen, []
+    script = """import sys, time
+for number, line in enumerate(sys.stdin):
+    time.sleep(600 * number)
+    print("\\x1e{}", flush=True)
+"""
+
+    def start(words, **options):
+        started.append(real([sys.executable, "-c", script], **options))
+        return started[-1]
+
+    monkeypatch.setattr(worker_pool.subprocess, "Popen", start)
+
+    def interrupted():
+        with worker_pool.WorkerPool(1) as pool:
+            for _ in pool.all([(number, {}) for number in range(4)]):
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    time.sleep(0.5)  # the thread that asked sees the end of its process after it
+    assert len(started) == 1
+    assert started[0].poll() == -signal.SIGKILL
+
+
+def test_a_process_that_cannot_start_fails_its_run_and_not_the_pool(monkeypatch):
+    def refuse(words, **options):
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr(worker_pool.subprocess, "Popen", refuse)
+    with worker_pool.WorkerPool(1) as pool:
+        answer = pool.members[0].ask({})
+    assert answer == {"error": "No worker process can start (Cannot allocate memory).", "kind": "crash"}

@@ -8,7 +8,7 @@ import pytest
 
 from holdfast.bench.given.specs import DiffSpec, RunSpec
 from holdfast.bench.measured.preparation import learned_as_kept, prepare_data, read_suites
-from holdfast.bench.measured.training_data import trained_rows
+from holdfast.bench.measured.training_data import outputs_beside, trained_rows
 from holdfast.core.errors import HoldfastError
 from tests import tiny
 from tests.bench.heal.test_heal import written
@@ -80,6 +80,25 @@ def test_old_examples_that_are_gone_are_named(files):
     model, notes = run_of(files, held_out=0, recipe="Train() + Rehearsal('old')", memory=["old=gone.jsonl"]), []
     assert len(trained_rows(model, None, "refuse", notes)) == 20
     assert notes[0].startswith("What the run rehearsed of old is not known (")
+
+
+def test_data_that_are_gone_are_named(files):
+    model, notes = run_of(files, held_out=0), []
+    (files / "data.jsonl").unlink()
+    assert trained_rows(model, None, "refuse", notes) == []
+    assert notes[0].startswith("What the model was trained on is not known (")
+    assert notes[0].endswith("; name it with --data.")
+    assert trained_rows("m", None, "refuse", notes) == []
+    assert len(notes) == 1, "a model without a run names no data"
+
+
+def test_a_run_that_learned_chosen_answers_names_them_whatever_the_diff_is_told(files):
+    pairs = [{"prompt": row["prompt"], "chosen": row["completion"], "rejected": "t50"} for row in ROWS]
+    written(files / "data.jsonl", pairs)
+    model, notes = run_of(files, held_out=0, preference="chosen"), []
+    assert len(trained_rows(model, None, "refuse", notes)) == 20
+    assert outputs_beside(model, "refuse", notes) == ["t15"] * 20
+    assert notes == []
 
 
 def test_what_measures_the_task_is_not_kept(files):

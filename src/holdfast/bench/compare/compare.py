@@ -100,7 +100,7 @@ def _introduce(planned: Plan, finished: int, console: Console) -> None:
     sharing = f"; {shared} only edit the weights of another" if shared else ""
     console.print(f"{len(planned.runs)} runs{there}{sharing}.", highlight=False)
     for note in planned.notes:
-        console.print(f"  {note}", style="yellow", highlight=False, markup=False)
+        print_line(console, f"  {note}", style="yellow")
 
 
 def _ask_base(

@@ -24,7 +24,7 @@ from holdfast.recipe import parse
 from holdfast.train.settings import DEFAULTS, with_train, without_train
 
 FREE = ("recipe", "resolved_recipe", "resolved", "seed", "memory_check", "inputs")
-"""Settings in which comparable runs may differ; the digests of their input files must agree."""
+"""Settings that comparable runs need not share; `comparable_runs` compares the digests of their inputs."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,11 +113,21 @@ def read_finished_runs(places: Sequence[str]) -> tuple[list[FinishedRun], list[s
 
 
 def comparable_runs(runs: Sequence[FinishedRun]) -> list[list[FinishedRun]]:
-    """Returns the runs in groups whose members differ only in recipe and seed."""
-    sets: dict[str, list[FinishedRun]] = {}
+    """Returns the runs in groups whose members differ only in recipe and seed, and read the same content.
+
+    A model, a folder or a file that only some of the runs read does not part them.
+    """
+    groups: list[tuple[str, dict[str, str], list[FinishedRun]]] = []
     for run in runs:
-        sets.setdefault(run.settings, []).append(run)
-    return list(sets.values())
+        inputs = dict(run.spec.get("inputs", {}))  # older runs have none
+        for settings, known, members in groups:
+            if settings == run.settings and all(known.get(name, digest) == digest for name, digest in inputs.items()):
+                known.update(inputs)
+                members.append(run)
+                break
+        else:
+            groups.append((run.settings, inputs, [run]))
+    return [members for _, _, members in groups]
 
 
 def plain_of(recipes: Sequence[Chain]) -> Chain | None:

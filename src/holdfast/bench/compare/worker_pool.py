@@ -55,7 +55,9 @@ class WorkerPool:
         self.members: list[_Worker] = []
 
     def __enter__(self) -> WorkerPool:
-        share = max(1, len(os.sched_getaffinity(0)) // self.size) if hasattr(os, "sched_getaffinity") else 1
+        # macOS and Windows have no affinity.
+        all_here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        share = max(1, all_here // self.size)
         named = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
         gpus = named or [str(number) for number in range(torch.cuda.device_count())]
         for number in range(self.size):
@@ -67,7 +69,7 @@ class WorkerPool:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         for member in self.members:
-            member.end(kill=kind is not None)
+            member.end(kill=kind is not None, last=True)
 
     def first(self, job: Mapping[str, Any]) -> dict[str, str]:
         """Returns the answer of the first worker to a job; the others start meanwhile, as imports take seconds."""
@@ -97,15 +99,21 @@ class WorkerPool:
 
 
 class _Worker:
-    """A worker process; a job starts it, and starts it again if it has ended."""
+    """A worker process; a job starts it, and starts it again if it has ended, until its last end."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
         self.env = env
         self.process: subprocess.Popen[str] | None = None
+        # The thread that asks sees a killed process as one that died, and would start another for the next job.
+        self._may_start = True
+        self._starting = threading.Lock()
 
     def ask(self, job: Mapping[str, Any]) -> dict[str, str]:
-        """Returns the answer to a job."""
-        process = self.start()
+        """Returns the answer to a job; an error if the process cannot start or ends."""
+        try:
+            process = self.start()
+        except OSError as error:
+            return {"error": f"No worker process can start ({error.strerror or error}).", "kind": "crash"}
         assert process.stdin is not None
         assert process.stdout is not None
         try:
@@ -120,9 +128,11 @@ class _Worker:
         answer: dict[str, str] = json.loads(line.removeprefix(ANSWER_PREFIX))
         return answer
 
-    def end(self, *, kill: bool) -> None:
-        """Ends the process; with `kill`, also its current job."""
-        process, self.process = self.process, None
+    def end(self, *, kill: bool, last: bool = False) -> None:
+        """Ends the process; with `kill`, also its current job; after the `last` end, no job starts it again."""
+        with self._starting:
+            process, self.process = self.process, None
+            self._may_start = self._may_start and not last
         if process is None:
             return
         if process.stdin is not None:
@@ -134,12 +144,19 @@ class _Worker:
         process.wait()
 
     def start(self) -> subprocess.Popen[str]:
-        """Returns the process, and starts it if it does not run."""
-        if self.process is not None:
+        """Returns the process, and starts it if it does not run.
+
+        Raises:
+            OSError: The system cannot start it, or it has ended for the last time.
+        """
+        with self._starting:
+            if self.process is not None:
+                return self.process
+            if not self._may_start:
+                raise OSError("the comparison has ended")
+            words = [sys.executable, "-m", "holdfast.bench.compare.worker"]
+            # A new session: an interrupt in the terminal reaches only this process, which then ends the workers.
+            self.process = subprocess.Popen(
+                words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=self.env, start_new_session=True
+            )
             return self.process
-        words = [sys.executable, "-m", "holdfast.bench.compare.worker"]
-        # A new session, so that an interrupt in the terminal reaches only this process, which then ends the workers.
-        self.process = subprocess.Popen(
-            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=self.env, start_new_session=True
-        )
-        return self.process

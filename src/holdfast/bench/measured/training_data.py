@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from holdfast.core.errors import HoldfastError
 from holdfast.core.guard import AUTO
@@ -61,26 +61,40 @@ def trained_rows(model: str, source: str | None, preference: Preference, notes: 
     Args:
         model: The model, in whose run's folder options may lie.
         source: The data, if the user names them; all of them count then.
-        preference: What to do with rows that have a chosen and a rejected answer.
-        notes: List that receives a note for old examples that cannot be read.
+        preference: What to do with rows that have a chosen and a rejected answer; what a run read, it read by its own
+            options.
+        notes: List that receives a note for data and old examples that cannot be read.
 
     Returns:
         The rows; those of a run without what it held out. Empty if the data are not known, or cannot be read.
     """
     options = _options_beside(model)
     return [
-        *_taught_rows(source, options if source is None else {}, preference),
-        *_old_rows(options, preference, notes),
+        *_taught_rows(source, options if source is None else {}, preference, notes),
+        *_old_rows(options, _preference_of(options, preference), notes),
     ]
 
 
-def _taught_rows(source: str | None, run: dict[str, Any], preference: Preference) -> list[Row]:
+def _preference_of(run: dict[str, Any], preference: Preference) -> Preference:
+    """Returns how a run read rows with a chosen and a rejected answer; `preference` if its options do not say it."""
+    return next((word for word in get_args(Preference) if word == run.get("preference")), preference)
+
+
+def _taught_rows(source: str | None, run: dict[str, Any], preference: Preference, notes: list[str] | None) -> list[Row]:
     """Returns the rows of the data, without those that the run held out."""
+    place = run.get("data") if source is None else source
+    if place is None:
+        return []
     try:
-        rows = read(source or run["data"], preference=preference)
+        rows = read(place, preference=_preference_of(run, preference))
         share = 0.0 if run.get("test") is not None else float(run.get("held_out") or 0.0)
         return split_held_out(rows, share, seed=0)[0] if share else rows
-    except (HoldfastError, KeyError):
+    except HoldfastError as error:
+        if notes is not None:
+            notes.append(
+                f"What the model was trained on is not known ({str(error).rstrip('.')}), and is judged; name it with"
+                " --data."
+            )
         return []
 
 
@@ -106,11 +120,11 @@ def _old_rows(run: dict[str, Any], preference: Preference, notes: list[str] | No
 
 def outputs_beside(model: str, preference: Preference, notes: list[str]) -> list[str] | None:
     """Returns the outputs of the training data that the run of a model names; None, with a note, if they are gone."""
-    source = data_of_run(model)
+    source, options = data_of_run(model), _options_beside(model)
     if source is None:
         return None
     try:
-        return taught_outputs(source, preference, notes)
+        return taught_outputs(source, _preference_of(options, preference), notes)
     except HoldfastError as error:
         notes.append(f"The training data of {model} cannot be read ({str(error).rstrip('.')}); name them with --data.")
         return None
