@@ -100,24 +100,29 @@ def by_recipe(all_rows: Sequence[Row]) -> list[str]:
 
 
 def beside_twin(all_rows: Sequence[Row]) -> list[str]:
-    """Returns a line for each task of the default: beside the same training without what holds the model to its base.
+    """Returns a line for each run of the default: beside the same training without what holds the model to its base.
 
     Both have the same rate, schedule, adapter and seed, and answer the same questions, so the difference is paired.
     """
-    runs, lines = first_runs(all_rows), []
-    for (model, task, name), row in runs.items():
-        twin = runs.get((model, task, TWIN))
-        if name != DEFAULT or twin is None:
-            continue
-        cells = [f"{task}, {NAMES[model]}"]
-        for of in (learned, lambda run: told(lost(kept_changes(run, base_of(run, all_rows)))),
-                   lambda run: wronged(kept_changes(run, base_of(run, all_rows)))):  # fmt: skip
-            cells += [value if isinstance(value, str) else f"{value:.1f}" for value in (of(row), of(twin))]
+    twins = {(row["model"], row["task"], row["seed"]): row for row in all_rows if row["recipe"] == TWIN}
+    pairs = [
+        (row, twin)
+        for row in all_rows
+        if row["recipe"] == DEFAULT and (twin := twins.get((row["model"], row["task"], row["seed"])))
+    ]
+    lines = []
+    for row, twin in sorted(pairs, key=lambda pair: [pair[0][name] for name in ("task", "model", "seed")]):
+        cells = [f"{row['task']}, {NAMES[row['model']]}", str(row["seed"])]
+        both = [kept_changes(run, base_of(run, all_rows)) for run in (row, twin)]
+        cells += [f"{learned(run):.1f}" for run in (row, twin)] + [told(lost(parts)) for parts in both]
+        cells += [f"{wronged(parts):.1f}" for parts in both]
+        cells += [f"{-100 * min(change.change for change in parts.values()):.0f}" for parts in both]
         less = between(twin, row)
         cells += [told(lost(part)) for part in (less, *by_origin(less))]
+        cells.append(f"{row['cost']['cpu'] / twin['cost']['cpu']:.2f}x" if row["cost"] and twin["cost"] else "")
         lines.append(f"| {' | '.join(cells)} |")
-    head = "| task | learned | without | lost | without | right turned wrong | without |"
-    head += " kept more, all suites | general | public |"
+    head = "| task | seed | learned | without | lost | without | right turned wrong | without | worst suite | without |"
+    head += " kept more, all suites | general | public | time |"
     return [head, "|---" * (head.count("|") - 1) + "|", *lines, ""] if lines else []
 
 
