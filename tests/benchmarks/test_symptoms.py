@@ -35,6 +35,7 @@ def last(rows):
     return [row.turns[-1].content for row in rows if row.turns]
 
 
+@pytest.mark.slow  # it makes 24 fine-tunes of each symptom, and only who changes the study needs it
 def test_even_and_odd_seeds_are_made_alike_and_every_level_meets_every_variant(study, monkeypatch):
     for module in (study.rows, study.tunes):  # how many rows a fine-tune has changes neither
         monkeypatch.setattr(module, "COUNT", 100)

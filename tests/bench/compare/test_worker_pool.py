@@ -109,6 +109,7 @@ def test_where_a_gpu_may_be_in_use_each_job_has_a_new_process(compared, worker):
     assert len(done.folders) == 2
 
 
+@pytest.mark.slow  # without a process of its own: test_an_interrupt_starts_no_process_for_the_runs_that_wait
 def test_told_to_end_it_ends_what_it_started(compared, tmp_path):
     spec = compared("MoFO()", settings="Train(lr=0.01, epochs=400)")
     script = tmp_path / "go.py"
