@@ -14,7 +14,7 @@ import torch
 from torch.nn.functional import cross_entropy, linear
 
 from holdfast.kernels import chunked
-from holdfast.kernels.chunked import Casts, Logits, chunked_loss, sizes
+from holdfast.kernels.chunked import KEPT, Casts, Logits, chunked_loss, sizes
 from holdfast.methods.losses.mask_the_target import non_target_kl
 
 TOKENS, WIDTH, WORDS = 23, 5, 11
@@ -320,3 +320,33 @@ def test_the_peak_memory_is_less_than_a_third_of_that_of_full_logits():
     assert found["chunked"]["loss"] == pytest.approx(found["full"]["loss"], rel=1e-5)
     assert found["full"]["MiB"] > 2048 * 32768 * 4 / 2**20, "the full logits alone take 256 MiB"
     assert found["chunked"]["MiB"] < found["full"]["MiB"] / 3, found
+
+
+def test_the_copy_of_a_frozen_head_serves_later_calls_and_follows_its_changes(monkeypatch):
+    small_blocks(monkeypatch)
+    features, weight, _ = leaves(torch.float32)
+    made: list[torch.Size] = []
+    monkeypatch.setattr(Casts, "_copy", lambda self, tensor, dtype: made.append(tensor.shape) or tensor.to(dtype))
+    head, kept = torch.nn.Parameter(weight.detach().clone(), requires_grad=False), {}
+
+    def loss(casts):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return chunked_loss(term, features, head, casts=casts)
+
+    first = loss(Casts(kept))
+    assert torch.equal(loss(Casts(kept)), first)
+    assert len(made) == 1
+    with torch.no_grad():
+        head.mul_(2.0)
+    assert torch.equal(loss(Casts(kept)), loss(Casts()))
+    assert not torch.equal(loss(Casts(kept)), first)
+    assert len(made) == 3  # one for the change, one of its own
+    head.requires_grad_(True)
+    kept.clear()
+    loss(Casts(kept))
+    assert not kept, "a head that trains changes at every step"
+    others = [torch.nn.Parameter(torch.zeros_like(weight), requires_grad=False) for _ in range(4)]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        for other in others:
+            Casts(kept)(other)
+    assert len(kept) == KEPT

@@ -30,11 +30,23 @@ ChunkLoss = Callable[[slice, Tensor, Tensor], Tensor]
 The logits are float32 (or float64, if they were); the caller reuses their memory after the call."""
 
 
-class Casts:
-    """Copies of weights in the precision of autocast; it copies each weight at most once during its life."""
+Copies = dict[tuple[int, torch.Size, tuple[int, ...], torch.dtype], tuple[Tensor, int, Tensor]]
+"""Weights by address, shape, strides and dtype of the copy: the weight, the count of its changes, and its copy."""
+KEPT = 2
+"""Copies of frozen weights that are kept: those of a head's weight and bias."""
 
-    def __init__(self) -> None:
-        self._made: dict[tuple[int, torch.Size, tuple[int, ...], torch.dtype], tuple[Tensor, Tensor]] = {}
+
+class Casts:
+    """Copies of weights in the precision of autocast; it copies each weight at most once during its life.
+
+    Copies of frozen weights can outlive it: a head of 262,144 words takes as long to round as its product with a
+    hundred tokens does, and a step needs the copy anyway at the time when it holds most memory.
+    """
+
+    def __init__(self, frozen: Copies | None = None) -> None:
+        """Takes the copies of frozen parameters that earlier ones made, and adds its own to them."""
+        self._made: Copies = {}
+        self._frozen = self._made if frozen is None else frozen
 
     def __call__(self, tensor: Tensor) -> Tensor:
         """Returns `tensor`, detached, in the dtype of a product under the current autocast."""
@@ -42,12 +54,25 @@ class Casts:
         if tensor.dtype == dtype:
             return tensor.detach()
         key = (tensor.data_ptr(), tensor.shape, tensor.stride(), dtype)
-        if key not in self._made or not key[0]:
-            self._made[key] = (tensor, self._copy(tensor.detach(), dtype))  # the reference keeps the address unique
-        return self._made[key][1]
+        version = 0 if tensor.is_inference() else tensor._version  # counts changes in place
+        there = self._frozen.get(key) or self._made.get(key)
+        if there is None or not key[0] or there[1] != version:
+            there = (tensor, version, self._copy(tensor.detach(), dtype))  # the reference keeps the address unique
+        if _stays(tensor):
+            self._frozen[key] = there
+            while len(self._frozen) > KEPT and self._frozen is not self._made:
+                del self._frozen[next(iter(self._frozen))]
+        else:
+            self._made[key] = there
+        return there[2]
 
     def _copy(self, tensor: Tensor, dtype: torch.dtype) -> Tensor:
         return tensor.to(dtype)
+
+
+def _stays(tensor: Tensor) -> bool:
+    """Returns whether a tensor is a frozen parameter in one piece; sharded ones are whole for one forward alone."""
+    return type(tensor) is torch.nn.Parameter and not tensor.requires_grad and not hasattr(tensor, "ds_id")
 
 
 def product_dtype(tensor: Tensor) -> torch.dtype:

@@ -22,7 +22,7 @@ from holdfast.core.params import trainable
 from holdfast.core.teacher import StateCache, Teacher, evaluating
 from holdfast.core.token_index import TokenIndex
 from holdfast.core.tokens import PLACES, Tokens
-from holdfast.kernels.chunked import Casts, ChunkLoss, Logits, wide
+from holdfast.kernels.chunked import Casts, ChunkLoss, Copies, Logits, wide
 from holdfast.train.comparison import Comparison
 from holdfast.train.head import LossHead
 from holdfast.train.supervised import Call, Inputs, Shown, SupervisedTokens
@@ -93,6 +93,7 @@ class Forward:
         self.signals = signals
         self.chunk = chunk
         self.head = LossHead(model)
+        self._frozen_casts: Copies = {}
         self.comparison = Comparison(model, self.head, recipe, teacher, cache)
         self.needs_base = recipe.needs.base_fields
         self.compares = recipe.needs.base
@@ -193,9 +194,10 @@ class Forward:
         """Returns the sum of a loss over the tokens of a batch, and the model's auxiliary loss.
 
         The base runs first and without a graph, so only its features are in memory when the model builds its graph. If
-        base and model share the head's weight, they also share its copy in the precision of autocast.
+        base and model share the head's weight, they also share its copy in the precision of autocast; that of a frozen
+        head stays for later batches.
         """
-        casts = Casts()
+        casts = Casts(self._frozen_casts)
         base = self.comparison.base(call, casts, self.chunk) if compares else None
         return self.head.loss(call, self._loss_of(call, base, per_token_loss, index), casts=casts, chunk=self.chunk)
 
