@@ -240,7 +240,7 @@ def test_eight_bits_are_not_four_and_are_said(trainer, more, tmp_path):
 )
 def test_a_number_out_of_range_is_named_by_its_own_key(trainer, line, sentence, tmp_path):
     """The message named a setting of ours, such as `Train(epochs=-3)`, which no file of the user's holds."""
-    with pytest.raises(HoldfastError, match=sentence):
+    with pytest.raises(HoldfastError, match=rf"c\.yaml: {sentence}; correct it"):
         reading(tmp_path, trainer, line + "\n")
 
 

@@ -150,7 +150,7 @@ def number(values: Mapping[str, Any], key: str) -> float | None:
     except (TypeError, ValueError):
         result = math.nan
     if isinstance(value, bool) or not math.isfinite(result):
-        raise HoldfastError(f"{key}: {value!r} is not a number; correct the config.")
+        raise HoldfastError(f"{key}: {value!r} is not a number; correct it.")
     return result
 
 
@@ -158,7 +158,7 @@ def whole(values: Mapping[str, Any], key: str) -> int | None:
     """Returns a whole number; None without one; raises `HoldfastError` for another value."""
     value = number(values, key)
     if value is not None and value != int(value):
-        raise HoldfastError(f"{key}: {values[key]!r} is not a whole number; correct the config.")
+        raise HoldfastError(f"{key}: {values[key]!r} is not a whole number; correct it.")
     return None if value is None else int(value)
 
 
@@ -220,7 +220,7 @@ def mapped(values: Mapping[str, Any], names: Mapping[str, tuple[str, Any]]) -> d
     found = {field: convert.get(kind, Mapping.get)(values, key) for field, (key, kind) in names.items()}
     for field in ABOVE_ZERO & found.keys():
         if found[field] is not None and found[field] <= 0:
-            raise HoldfastError(f"{names[field][0]}: {found[field]:g} is not above 0; correct the config.")
+            raise HoldfastError(f"{names[field][0]}: {found[field]:g} is not above 0; correct it.")
     return found
 
 

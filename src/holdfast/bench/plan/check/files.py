@@ -45,7 +45,15 @@ def read_training(path: str) -> TrainingConfig:
             raise HoldfastError(f"Cannot read {path}: {getattr(error, 'strerror', None) or error}.") from error
         return _from_script(text, path)
     values = read_config(str(file))
-    return format_of(values, path).read(values)
+    return _read(format_of(values, path), values, path)
+
+
+def _read(form: Format, values: dict[str, Any], path: str) -> TrainingConfig:
+    """Returns the training that values of a format describe; its errors name the file."""
+    try:
+        return form.read(values)
+    except HoldfastError as error:
+        raise HoldfastError(f"{path}: {error}") from error
 
 
 def format_of(values: dict[str, Any], path: str) -> Format:
@@ -89,7 +97,7 @@ def _from_script(text: str, path: str) -> TrainingConfig:
                 values = arguments(given)
                 _check_arguments(values, given, path)
                 pretrains = form is ms_swift.FORMAT and match[1] == "pt"
-                return form.read({**({"loss_scale": "all"} if pretrains else {}), **values})
+                return _read(form, {**({"loss_scale": "all"} if pretrains else {}), **values}, path)
     raise HoldfastError(
         f"{path}: holds no command of `swift sft`, `llamafactory-cli train`, `trl sft` or `axolotl train`."
     )
