@@ -11,7 +11,7 @@ from holdfast.core.method import chain
 from holdfast.core.mix import Mix
 from holdfast.core.params import trainable
 from holdfast.core.run import SOURCE, Run
-from holdfast.kernels.chunked import Logits
+from holdfast.kernels.chunked import Casts, Logits
 from holdfast.methods.losses.base_kl import BaseKL
 from holdfast.methods.losses.mask_the_target import MaskTheTarget
 from holdfast.methods.schedules.finch import Finch
@@ -62,6 +62,22 @@ def test_loss_and_every_gradient_equal_those_of_full_logits(backbone, chunk):
 @pytest.mark.parametrize(("backbone", "plain"), [(b, b != "gemma2") for b in BACKBONES])
 def test_a_soft_capped_head_is_told_from_a_plain_one_by_looking(backbone, plain):
     assert Forward(tiny(backbone), chain(MaskTheTarget())).head.plain is plain
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_a_frozen_head_is_rounded_once_for_all_batches_and_a_trained_one_for_each(monkeypatch, frozen):
+    model = tiny().float()
+    model.get_output_embeddings().weight.requires_grad_(not frozen)
+    forward = Forward(model, chain(MaskTheTarget()), teacher=make_teacher(model))
+    rounded = []
+    monkeypatch.setattr(Casts, "_copy", lambda self, tensor, dtype: rounded.append(tensor.shape) or tensor.to(dtype))
+    losses = []
+    for _ in range(3):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            losses.append(forward(model, collate(rows(5)), None, {}).loss.item())
+    assert len(set(losses)) == 1
+    head = model.get_output_embeddings().weight.shape
+    assert rounded.count(head) == (1 if frozen else 6)  # of the model and of the base, which a frozen head shares
 
 
 def test_a_batch_without_supervised_tokens_gives_a_zero_with_zero_gradients():
