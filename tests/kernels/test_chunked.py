@@ -341,11 +341,15 @@ def test_the_copy_of_a_frozen_head_serves_later_calls_and_follows_its_changes(mo
     assert torch.equal(loss(Casts(kept)), loss(Casts()))
     assert not torch.equal(loss(Casts(kept)), first)
     assert len(made) == 3  # one for the change, one of its own
+    ((reference, *_),) = kept.values()
+    address, head.data = head.data_ptr(), torch.zeros_like(weight)
+    assert reference.data_ptr() == address, "no other weight can take its place in memory and be mistaken for it"
+    assert torch.equal(loss(Casts(kept)), loss(Casts()))
     head.requires_grad_(True)
     kept.clear()
     loss(Casts(kept))
     assert not kept, "a head that trains changes at every step"
-    others = [torch.nn.Parameter(torch.zeros_like(weight), requires_grad=False) for _ in range(4)]
+    others = [torch.nn.Parameter(torch.zeros_like(weight), requires_grad=False) for _ in range(KEPT + 2)]
     with torch.autocast("cpu", dtype=torch.bfloat16):
         for other in others:
             Casts(kept)(other)

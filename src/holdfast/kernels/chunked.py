@@ -32,8 +32,8 @@ The logits are float32 (or float64, if they were); the caller reuses their memor
 
 Copies = dict[tuple[int, torch.Size, tuple[int, ...], torch.dtype], tuple[Tensor, int, Tensor]]
 """Weights by address, shape, strides and dtype of the copy: the weight, the count of its changes, and its copy."""
-KEPT = 2
-"""Copies of frozen weights that are kept: those of a head's weight and bias."""
+KEPT = 4
+"""Copies of frozen weights that are kept: those of weight and bias of the model's head and of its base's."""
 
 
 class Casts:
@@ -46,7 +46,7 @@ class Casts:
     def __init__(self, frozen: Copies | None = None) -> None:
         """Takes the copies of frozen parameters that earlier ones made, and adds its own to them."""
         self._made: Copies = {}
-        self._frozen = self._made if frozen is None else frozen
+        self._frozen: Copies = {} if frozen is None else frozen
 
     def __call__(self, tensor: Tensor) -> Tensor:
         """Returns `tensor`, detached, in the dtype of a product under the current autocast."""
@@ -57,13 +57,12 @@ class Casts:
         version = 0 if tensor.is_inference() else tensor._version  # counts changes in place
         there = self._frozen.get(key) or self._made.get(key)
         if there is None or not key[0] or there[1] != version:
-            there = (tensor, version, self._copy(tensor.detach(), dtype))  # the reference keeps the address unique
-        if _stays(tensor):
-            self._frozen[key] = there
-            while len(self._frozen) > KEPT and self._frozen is not self._made:
-                del self._frozen[next(iter(self._frozen))]
-        else:
-            self._made[key] = there
+            # The reference keeps the address unique: it holds the storage, also when a parameter is given another one.
+            there = (tensor.detach(), version, self._copy(tensor.detach(), dtype))
+        made = self._frozen if _stays(tensor) else self._made
+        made[key] = there
+        while len(self._frozen) > KEPT:
+            del self._frozen[next(iter(self._frozen))]
         return there[2]
 
     def _copy(self, tensor: Tensor, dtype: torch.dtype) -> Tensor:
