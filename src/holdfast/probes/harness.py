@@ -93,15 +93,17 @@ def refuse_graded(task: Any, request: Any) -> None:
     Raises:
         HoldfastError: If the metric is graded.
     """
-    target = task.doc_to_target(request.doc)
-    right = str(target[0] if isinstance(target, list) and target else target)
-    words = right.split()
-    values = [1.0]
-    for answer in (right, " ".join(words[: (len(words) + 1) // 2]), f"{right} {right}", ""):
-        # A task may be unable to score what is no whole answer; of its metric that says nothing.
+    answers, values = [""], set[float]()
+    # A task may have no target, or be unable to score what is no whole answer; of its metric that says nothing.
+    with contextlib.suppress(Exception):
+        target = task.doc_to_target(request.doc)
+        right = str(target[0] if isinstance(target, list) and target else target)
+        words = right.split()
+        answers += [right, " ".join(words[: (len(words) + 1) // 2]), f"{right} {right}"]
+    for answer in answers:
         with contextlib.suppress(Exception):
-            values.append(_value(task, request, answer))
-    if set(values) - {0.0, 1.0}:
+            values.add(_value(task, request, answer))
+    if values - {0.0, 1.0}:
         raise _graded(task)
 
 
@@ -113,7 +115,7 @@ def _graded(task: Any) -> HoldfastError:
 
 
 def _value(task: Any, request: Any, answer: str) -> float:
-    """Returns what the metric of a task gives an answer, after the task's filters; NaN if it scores all at once."""
+    """Returns what the metric of a task gives an answer, after the task's filters; NaN if it has none."""
     request = copy.copy(request)
     request.resps, request.filtered_resps = [answer], {}
     for one in task._filters:
