@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from holdfast.core import blocks, top_entries
-from holdfast.core.blocks import between, choose, differ, entrywise
+from holdfast.core.blocks import choose, differ, entrywise, lerp
 from holdfast.core.top_entries import largest, largest_in_blocks
 from holdfast.methods.edits.fapm import fapm
 from holdfast.methods.edits.ties import TIES
@@ -85,7 +85,7 @@ def test_an_edit_in_blocks_is_that_of_the_whole_tensor(small_blocks, dtype):
 def test_a_point_between_is_the_float64_one_rounded_once(dtype, share):
     base, tuned = (torch.randn(70, 11, dtype=torch.float64).to(dtype) for _ in range(2))
     exact = base.double() + share * (tuned.double() - base.double())
-    found = between(base, tuned, share)
+    found = lerp(base, tuned, share)
     # Ties can round otherwise in float32. Rounded to 16 bits along the way, three of ten or more would differ.
     if dtype in (torch.bfloat16, torch.float16):
         assert torch.equal(found, torch.lerp(base.float(), tuned.float(), share).to(dtype))
@@ -96,8 +96,8 @@ def test_a_point_between_is_the_float64_one_rounded_once(dtype, share):
 
 def test_a_point_between_is_the_same_for_kinds_that_differ(small_blocks):
     base, tuned = torch.randn(70, 11), torch.randn(70, 11).bfloat16()
-    assert torch.equal(between(base, tuned, 0.3), torch.lerp(base, tuned.float(), 0.3).bfloat16())
-    assert torch.equal(between(base, tuned, 0.0), base.bfloat16())
+    assert torch.equal(lerp(base, tuned, 0.3), torch.lerp(base, tuned.float(), 0.3).bfloat16())
+    assert torch.equal(lerp(base, tuned, 0.0), base.bfloat16())
 
 
 def test_prunings_in_blocks_are_those_of_the_whole_tensor(small_blocks, monkeypatch):

@@ -45,7 +45,7 @@ def entrywise(edit: Callable[[Tensor, Tensor], Tensor], base: Tensor, tuned: Ten
     return edited
 
 
-def between(base: Tensor, tuned: Tensor, share: float) -> Tensor:
+def lerp(base: Tensor, tuned: Tensor, share: float) -> Tensor:
     """Returns `base + share * (tuned - base)`, computed in float32 or wider and rounded once to the dtype of `tuned`.
 
     Args:

@@ -6,7 +6,7 @@ import dataclasses
 
 from torch import Tensor
 
-from holdfast.core.blocks import between
+from holdfast.core.blocks import lerp
 from holdfast.core.method import Method, State
 from holdfast.core.settings import setting
 
@@ -19,7 +19,7 @@ def task_vector(base: Tensor, tuned: Tensor, scale: float) -> Tensor:
         tuned: Weights after training, of the same shape.
         scale: Factor on the change; below 0 it subtracts the change, above 1 it extrapolates.
     """
-    return between(base, tuned, scale)
+    return lerp(base, tuned, scale)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

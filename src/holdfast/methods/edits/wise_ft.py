@@ -6,7 +6,7 @@ import dataclasses
 
 from torch import Tensor
 
-from holdfast.core.blocks import between
+from holdfast.core.blocks import lerp
 from holdfast.core.method import Method, State
 from holdfast.core.settings import setting
 
@@ -22,7 +22,7 @@ def wise_ft(base: Tensor, tuned: Tensor, alpha: float) -> Tensor:
     Returns:
         A weight in the dtype of `tuned`.
     """
-    return between(base, tuned, alpha)
+    return lerp(base, tuned, alpha)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
