@@ -6,8 +6,10 @@ import random
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from holdfast.core.batches import collate, per_position
+from holdfast.core.batches import MOST, collate, per_position, saves_time
 from holdfast.core.mix import Example
 from holdfast.data.packing import pack
 from tests.tiny import VOCABULARY, tiny
@@ -35,6 +37,31 @@ def test_a_packed_batch_is_one_row_whose_positions_begin_anew():
         "labels": [[-100, 6, 7, -100, 9, -100, 4]],
         "position_ids": [[0, 1, 2, 0, 1, 0, 1]],
     }
+
+
+def test_examples_share_a_row_if_that_is_asked():
+    batch = collate([example(5, 6, 7), example(8, 9)], pad_id=0, padding_free=True)
+    assert batch["input_ids"].tolist() == [[5, 6, 7, 8, 9]]
+    assert batch["position_ids"].tolist() == [[0, 1, 2, 0, 1]]
+    assert batch["labels"].tolist() == [[-100, 6, 7, -100, 9]]
+
+
+@given(st.lists(st.integers(1, 300), min_size=1, max_size=16), st.integers(1, 4096))
+def test_one_row_saves_time_where_attention_costs_less_than_padding(lengths, width):
+    """The same count by layers: 12 D^2 weights and, for each pair of tokens, 2 D products."""
+
+    def products(rows, tokens):
+        return rows * (tokens * 12 * width**2 + tokens**2 * 2 * width)
+
+    fewer = products(1, sum(lengths)) < products(len(lengths), max(lengths))
+    assert saves_time(lengths, width) == fewer
+
+
+def test_one_row_does_not_become_too_long_nor_pays_without_padding():
+    assert not saves_time([64] * 8, 4096)
+    assert saves_time([1, *[8] * 7], 4096)
+    assert saves_time([MOST // 4, *[1] * 30], 4096)
+    assert not saves_time([MOST, *[1] * 30], 4096)
 
 
 def test_a_number_for_each_row_stands_at_its_positions():

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import copy
-import functools
 
 import pytest
 import torch
 import transformers
 
-from holdfast.bench.run.training import inputs_of, packed_alike
+from holdfast.bench.run.training import Collate, packed_alike
 from holdfast.core.method import chain
 from holdfast.core.mix import Example
 from holdfast.core.run import SOURCE
@@ -67,7 +66,7 @@ def test_packed_rows_in_a_plain_trainer_retrace_the_loop(tmp_path, micro, accumu
         model=copy.deepcopy(start),
         args=args,
         train_dataset=packed_alike(examples),
-        data_collator=functools.partial(inputs_of, pad_id=0),
+        data_collator=Collate(0),
     )
     attach(trainer, "MaskTheTarget() + Finch()")
     steps = [[tiny.unpacked(batch) for batch in step] for step in batches_of(trainer)]
@@ -75,6 +74,31 @@ def test_packed_rows_in_a_plain_trainer_retrace_the_loop(tmp_path, micro, accumu
     expected, _, record = reference(copy.deepcopy(start), "MaskTheTarget() + Finch()", steps)
     assert len(record) == 2
     assert furthest(trainer.model, expected) < 1e-12
+
+
+@pytest.mark.parametrize("recipe", ["MaskTheTarget() + Finch()", "BaseKL(on='memory') + Rehearsal('old', ratio=0.3)"])
+@pytest.mark.parametrize("backbone", tiny.BACKBONES)
+def test_a_batch_in_one_row_without_padding_retraces_the_loop_on_padded_rows(tmp_path, backbone, recipe):
+    old = [Example(row["input_ids"], row["labels"]) for row in tiny.rows(8, seed=5)]
+    start = tiny.tiny(backbone, **({"output_router_logits": False} if backbone == "mixtral" else {}))
+    trained, batches = {}, {}
+    for width in (0, 10_000):
+        trainer = transformers.Trainer(
+            model=copy.deepcopy(start),
+            args=arguments(tmp_path, 4, 2, remove_unused_columns=False),
+            train_dataset=[Example(row["input_ids"], row["labels"]) for row in tiny.rows(16)],
+            data_collator=Collate(0, width),
+        )
+        attach(trainer, recipe, memories={"old": old})
+        batches[width] = batches_of(trainer)
+        trainer.train()
+        trained[width] = trainer.model
+    shapes = [batch["input_ids"].shape[0] for step in batches[10_000] for batch in step]
+    assert set(shapes) == {1}
+    expected, _, record = reference(copy.deepcopy(start), recipe, batches[0])
+    assert len(record) >= 2
+    assert furthest(trained[10_000], expected) < 1e-7
+    assert furthest(trained[0], expected) < 1e-7
 
 
 @pytest.mark.parametrize("backbone", ["llama", "gpt2"])

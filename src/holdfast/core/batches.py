@@ -14,28 +14,53 @@ from torch import Tensor
 from holdfast.core.mix import NEW, Example
 from holdfast.core.run import SOURCE, Batch
 
+MOST = 8192
+"""Most tokens of a row that several examples share: its mask grows with their square."""
 
-def collate(examples: Sequence[Example], pad_id: int, device: torch.device | None = None) -> dict[str, Tensor]:
+
+def collate(
+    examples: Sequence[Example], pad_id: int, device: torch.device | None = None, *, padding_free: bool = False
+) -> dict[str, Tensor]:
     """Returns a batch of examples as tensors, all int64.
 
     The label of the first token of every document is -100, so that the labels that are not -100 are exactly the
     supervised tokens (`Example.supervised`), whether or not a loss shifts them first.
 
-    If any example is packed, the whole batch becomes one row of all its documents, without padding and without an
-    attention mask: `position_ids` begin anew with each document, from which the models of transformers build the
-    block-diagonal mask. They do so only where no cache is made: call the model with `use_cache=False`.
+    If any example is packed, or `padding_free`, the whole batch becomes one row of all its documents, without padding
+    and without an attention mask: `position_ids` begin anew with each document, from which most models of transformers
+    build the block-diagonal mask. They do so only where no cache is made: call the model with `use_cache=False`.
 
     Args:
         examples: At least one example; B of them, the longest of T tokens.
         pad_id: Token id that shorter examples are filled up with.
         device: Where the batch is wanted; the CPU if absent.
+        padding_free: Whether the examples share one row even if none is packed.
 
     Returns:
         `input_ids` and `labels` (-100 where nothing is supervised), each `[B, T]`; with `attention_mask` `[B, T]` (1
         for tokens, 0 for padding), or with `position_ids`, all of them `[1, sum of lengths]`.
     """
-    batch = _packed(examples) if any(example.lengths for example in examples) else _padded(examples, pad_id)
+    shared = padding_free or any(example.lengths for example in examples)
+    batch = _packed(examples) if shared else _padded(examples, pad_id)
     return batch if device is None else {name: tensor.to(device) for name, tensor in batch.items()}
+
+
+def saves_time(lengths: Sequence[int], width: int) -> bool:
+    """Returns whether a model reads examples faster in one row of all their tokens than in padded rows.
+
+    A layer of width D multiplies each token with about 12 D^2 weights, and each pair of tokens of a row takes 2 D
+    products of its attention, masked pairs too. So a row of T tokens costs T * (6 D + T), in units of 2 D.
+
+    Args:
+        lengths: Tokens of each example.
+        width: D, the hidden size of the model.
+    """
+
+    def cost(tokens: int) -> int:
+        return tokens * (6 * width + tokens)
+
+    together = sum(lengths)
+    return together <= MOST and cost(together) < len(lengths) * cost(max(lengths))
 
 
 def per_position(numbers: Sequence[int], lengths: Sequence[int], shape: Sequence[int]) -> Tensor:

@@ -57,6 +57,8 @@ def test_padding_counts():
     one_batch = PlainRun(NEW, {}, 2.0, 8, 8)._plain / TRAINED
     assert one_batch == 8 * 12
     assert PlainRun(NEW, {}, 2.0, 8, 1)._plain / TRAINED == single
+    assert PlainRun(NEW, {}, 2.0, 8, 8, width=640)._plain / TRAINED == single  # such a model reads one row of them
+    assert PlainRun(NEW, {}, 2.0, 8, 8, width=1)._plain / TRAINED == 8 * 12  # where attention would cost more
 
 
 def test_another_gradient_beside_the_step_costs_another_step():

@@ -22,15 +22,17 @@ from holdfast.bench.run import run as bench
 from holdfast.bench.run import training as steps
 from holdfast.bench.run.record import RunRecord
 from holdfast.bench.run.run import train
-from holdfast.bench.run.training import inputs_of, packed_alike
+from holdfast.bench.run.training import Collate, packed_alike, plain_trainer
 from holdfast.cli.main import main
 from holdfast.core.batches import collate
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import chain
+from holdfast.core.mix import Example
 from holdfast.data.packing import pack
 from holdfast.methods.holdfast import Holdfast
 from holdfast.methods.rehearsal.self_rehearsal import SELF
 from holdfast.probes.likelihood import document_nll
+from holdfast.recipe import parse
 from holdfast.train.attach import attach
 from tests import tiny
 
@@ -364,9 +366,9 @@ def test_a_run_equals_attach_on_a_trainer_built_by_hand(asked, room, tmp_path, r
     spec = asked(recipe=recipe, memory=["old=old.jsonl"], test="test.jsonl", batch_size=4, seed=3)
     done = go(spec)
     tokenizer = load_tokenizer(spec.model)
-    rows = [{"input_ids": list(e.input_ids), "labels": list(e.labels)} for e in prepare_data(spec, tokenizer).train]
+    model = transformers.AutoModelForCausalLM.from_pretrained(spec.model, dtype=torch.float32)
     trainer = transformers.Trainer(
-        model=transformers.AutoModelForCausalLM.from_pretrained(spec.model, dtype=torch.float32),
+        model=model,
         args=transformers.TrainingArguments(
             output_dir=str(tmp_path / "hand"),
             per_device_train_batch_size=4,
@@ -378,8 +380,8 @@ def test_a_run_equals_attach_on_a_trainer_built_by_hand(asked, room, tmp_path, r
             report_to="none",
             disable_tqdm=True,
         ),
-        train_dataset=rows,
-        data_collator=tiny.collate,
+        train_dataset=list(prepare_data(spec, tokenizer).train),
+        data_collator=Collate(tokenizer.pad_token_id, model.config.hidden_size),
         processing_class=tokenizer,
     )
     attach(trainer, recipe, memories={"old": str(room / "old.jsonl")}, chunked_loss=True).train()
@@ -391,7 +393,7 @@ def test_a_run_equals_attach_on_a_trainer_built_by_hand(asked, room, tmp_path, r
 
 def test_a_run_puts_batches_together_as_everybody(asked):
     examples = prepare_data(asked(), load_tokenizer(asked().model)).train[:3]
-    batch, expected = inputs_of(packed_alike(examples), 0), collate(examples, 0)
+    batch, expected = Collate(0)(packed_alike(examples)), collate(examples, 0)
     assert batch.keys() == expected.keys()
     assert all(torch.equal(batch[name], expected[name]) for name in batch)
 
@@ -399,10 +401,40 @@ def test_a_run_puts_batches_together_as_everybody(asked):
 def test_packed_rows_are_read_without_a_cache_each_batch_of_them(asked):
     whole, *others = prepare_data(asked(), load_tokenizer(asked().model)).train[:3]
     rows = packed_alike([whole, *pack(others, 64)])
-    for batch in (inputs_of(rows[:1], 0), inputs_of(rows, 0)):
+    for batch in (Collate(0)(rows[:1]), Collate(0)(rows)):
         assert batch["use_cache"] is False
         assert batch["input_ids"].shape == batch["position_ids"].shape == (1, batch["input_ids"].numel())
         assert "attention_mask" not in batch
+
+
+def test_a_batch_is_one_row_where_that_saves_time_and_padded_elsewhere():
+    short, long = Example((5,) * 3, (5,) * 3), Example((6,) * 12, (6,) * 12)
+    one_row, padded = Collate(0, 256)([short, long]), Collate(0, 256)([short, short])
+    assert one_row["input_ids"].shape == (1, 15)
+    assert one_row["use_cache"] is False
+    assert padded["input_ids"].shape == (2, 3)
+    assert Collate(0)([short, long])["input_ids"].shape == (2, 12)
+
+
+BLOOM = transformers.BloomConfig(vocab_size=61, hidden_size=16, n_layer=2, n_head=2)
+
+
+@pytest.mark.parametrize(
+    ("model", "recipe", "width"), [(None, "LoRA()", 16), (None, "OnPolicySDFT()", 0), (BLOOM, "LoRA()", 0)]
+)
+def test_only_models_and_recipes_that_can_read_a_batch_in_one_row_do(tmp_path, model, recipe, width):
+    arguments = transformers.TrainingArguments(output_dir=str(tmp_path), use_cpu=True, report_to="none")
+    made = tiny.tiny() if model is None else transformers.AutoModelForCausalLM.from_config(model)
+    trainer = plain_trainer(made, arguments, [Example((5, 6), (5, 6))], tiny.tokenizer(), parse(recipe))
+    assert trainer.data_collator == Collate(0, width)
+
+
+def test_packed_rows_are_refused_for_a_model_that_reads_their_documents_as_one(tmp_path):
+    arguments = transformers.TrainingArguments(output_dir=str(tmp_path), use_cpu=True, report_to="none")
+    model = transformers.AutoModelForCausalLM.from_config(BLOOM)
+    packed = pack([Example((5, 6), (5, 6)), Example((7, 8), (7, 8))], 8)
+    with pytest.raises(HoldfastError, match="BloomForCausalLM reads the documents of a packed row as one"):
+        plain_trainer(model, arguments, packed, tiny.tokenizer(), parse("Train()"))
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.plan.facts import PlanInputs
 from holdfast.bench.run.arguments import micro_batch_rows
 from holdfast.bench.run.inputs import old_examples
+from holdfast.core.batches import saves_time
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Chain, Method, chain
 from holdfast.core.mix import NEW, Example, Mix
@@ -51,6 +52,7 @@ class PlainRun:
         batch: Examples of a step.
         rows: Most rows of a forward.
         seed: Seed of the order.
+        width: Hidden size of the model, which reads a batch without padding where that saves time; 0 if unknown.
     """
 
     examples: Sequence[Example]
@@ -59,6 +61,7 @@ class PlainRun:
     batch: int
     rows: int
     seed: int = 0
+    width: int = 0
 
     @classmethod
     def of(cls, spec: RunSpec, inputs: PlanInputs, *, epochs: float, batch: int) -> PlainRun:
@@ -71,7 +74,8 @@ class PlainRun:
             batch: Examples of a step.
         """
         memories = {name: old_examples(spec, path, inputs.tokenizer) for name, path in spec.memories().items()}
-        return cls(inputs.data.train, memories, epochs, batch, spec.batch_size, spec.seed)
+        width = getattr(inputs.config.get_text_config(), "hidden_size", 0)
+        return cls(inputs.data.train, memories, epochs, batch, spec.batch_size, spec.seed, width)
 
     @property
     def about(self) -> str:
@@ -81,10 +85,10 @@ class PlainRun:
     def price(self, candidate: Candidate, share: float = 1.0) -> float:
         """Returns what a candidate's training costs, in plain runs.
 
-            sum_batches rows * longest * (w + compared / rows)  /  sum_plain batches rows * longest * TRAINED
+            sum_batches positions * (w + compared / rows)  /  sum_plain batches positions * TRAINED
 
         for w = TRAINED or ADAPTED, twice that if a method computes another gradient beside the step's, and `compared`
-        rows that the base reads besides. The batches are those of the first epoch, padding included; all epochs count
+        rows that the base reads besides. The batches are those of the first epoch, with their padding; all epochs count
         alike. Old examples that the base has yet to write count as long as they may become; their writing is not
         counted, nor is asking, nor what else methods do beyond a forward and a backward.
 
@@ -103,7 +107,7 @@ class PlainRun:
         lengths = [len(example.input_ids) for example in self.examples]
         indices = order(Mix(tuple(self.examples)), epochs=1, seed=self.seed)[0]
         rows = micro_batch_rows(self.batch, self.rows)
-        return TRAINED * sum(_positions(part, lengths) for part in _batches(indices, rows))
+        return TRAINED * sum(self._positions(part, lengths) for part in _batches(indices, rows))
 
     def _mix(self, active: Chain) -> Mix:
         """Returns the examples of a recipe, with stand-ins for what the base has yet to write."""
@@ -136,8 +140,13 @@ class PlainRun:
         work = 0.0
         for part in _batches(order(mix, epochs=1, seed=self.seed)[0], rows):
             read = sum((compared[1] if old[i] else compared[0]) for i in part)
-            work += _positions(part, lengths) * (trained + FORWARD * read / len(part))
+            work += self._positions(part, lengths) * (trained + FORWARD * read / len(part))
         return work
+
+    def _positions(self, indices: Sequence[int], lengths: Sequence[int]) -> int:
+        """Returns the positions of a batch, padding included."""
+        own = [lengths[i] for i in indices]
+        return sum(own) if self.width and saves_time(own, self.width) else len(own) * max(own)
 
 
 def _written(part: Method) -> list[Example]:
@@ -162,11 +171,6 @@ def _reading(part: Method, number: int, new: Sequence[Example]) -> Method:
 def _batches(indices: Sequence[int], rows: int) -> Iterator[Sequence[int]]:
     for first in range(0, len(indices), rows):
         yield indices[first : first + rows]
-
-
-def _positions(indices: Sequence[int], lengths: Sequence[int]) -> int:
-    """Returns the positions of a padded batch."""
-    return len(indices) * max(lengths[i] for i in indices)
 
 
 def _compared(recipe: Chain) -> tuple[bool, bool]:

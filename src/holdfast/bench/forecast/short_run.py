@@ -160,7 +160,7 @@ def run_shortly(
     arguments = training_arguments(inputs.run, recipe, folder / "checkpoints")
     arguments.save_strategy = "no"
     model: Any = load_model(inputs.run.model, frozen=stays_frozen(recipe, inputs.run.model))
-    trainer = plain_trainer(model, arguments, inputs.data.train, inputs.tokenizer)
+    trainer = plain_trainer(model, arguments, inputs.data.train, inputs.tokenizer, recipe)
     attach(trainer, _with_few_written(recipe, inputs, arguments, steps), memories=memories_of(inputs, recipe))
     watch = _Watch(trainer, steps, advance)
     trainer.add_callback(watch)

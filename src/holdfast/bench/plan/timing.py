@@ -84,7 +84,7 @@ def time_recipe(inputs: PlanInputs, text: str, *, steps: int = STEPS, seconds: f
     with tempfile.TemporaryDirectory(prefix="holdfast-plan-") as folder:
         arguments = training_arguments(inputs.run, recipe, Path(folder) / "checkpoints")
         arguments.save_strategy = "no"
-        trainer = plain_trainer(model, arguments, inputs.data.train, inputs.tokenizer)
+        trainer = plain_trainer(model, arguments, inputs.data.train, inputs.tokenizer, recipe)
         attach(trainer, _with_stand_in(recipe), memories=memories, chunked_loss=True)
         timer = StepTimer(steps, seconds)
         trainer.add_callback(timer)

@@ -219,7 +219,7 @@ def _open(
         console.print(f"  {note}", style="yellow", highlight=False, markup=False)
     if hasattr(model, "peft_config"):
         model.name_or_path = spec.model  # `diff` looks there for the record of watched items
-    trainer = plain_trainer(model, inputs.arguments, inputs.data.train, inputs.tokenizer)
+    trainer = plain_trainer(model, inputs.arguments, inputs.data.train, inputs.tokenizer, recipe)
     watched, kept, learn = _watched(inputs, console, guard_of(spec).on_spent == "steer")
     began, meter = time.monotonic(), Meter.begin()
     with Progress(console) as progress, phases.shown(progress.measuring):

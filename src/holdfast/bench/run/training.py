@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import functools
+import dataclasses
 import math
 import os
 import time
@@ -19,12 +19,15 @@ from holdfast.bench.machine.progress import Progress
 from holdfast.bench.machine.verbosity import is_main_process
 from holdfast.bench.run.arguments import refused_by_transformers
 from holdfast.bench.run.folder import reporting_write_errors
-from holdfast.core.batches import collate
+from holdfast.core.batches import collate, saves_time
 from holdfast.core.errors import HoldfastError
+from holdfast.core.method import Chain
 from holdfast.core.mix import Example
 from holdfast.core.rows import Row, row_like
+from holdfast.probes.apart import keeps_apart
 from holdfast.train.checkpoint import drop_older, drop_unfinished, last_checkpoint
 from holdfast.train.session import check_losses
+from holdfast.train.task_loss import inner_of, text_config_of
 
 
 def packed_alike(examples: Sequence[Example]) -> list[Row]:
@@ -33,28 +36,45 @@ def packed_alike(examples: Sequence[Example]) -> list[Row]:
     return list(examples) if packed is None else [row_like(example, packed) for example in examples]
 
 
-def inputs_of(examples: Sequence[Example], pad_id: int) -> dict[str, Any]:
-    """Returns a batch of examples as the keyword arguments of the model."""
-    batch: dict[str, Any] = dict(collate(examples, pad_id))
-    if "position_ids" in batch:
-        batch["use_cache"] = False  # with a cache, models ignore the positions of packed documents
-    return batch
+@dataclasses.dataclass(frozen=True)
+class Collate:
+    """Puts examples together as the keyword arguments of the model.
+
+    Attributes:
+        pad_id: Token id that shorter examples are filled up with.
+        width: Hidden size of a model that reads a batch as one row, without padding, wherever that saves time; 0 pads
+            every batch.
+    """
+
+    pad_id: int
+    width: int = 0
+
+    def __call__(self, examples: Sequence[Example]) -> dict[str, Any]:
+        """Returns a batch."""
+        lengths = [len(example.input_ids) for example in examples]
+        padding_free = self.width > 0 and saves_time(lengths, self.width)
+        batch: dict[str, Any] = dict(collate(examples, self.pad_id, padding_free=padding_free))
+        if "position_ids" in batch:
+            batch["use_cache"] = False  # with a cache, models ignore the positions of packed documents
+        return batch
 
 
 def plain_trainer(
-    model: nn.Module, arguments: TrainingArguments, examples: Sequence[Example], tokenizer: Any
+    model: nn.Module, arguments: TrainingArguments, examples: Sequence[Example], tokenizer: Any, recipe: Chain
 ) -> Trainer:
-    """Returns a plain trainer, before any recipe is attached to it.
+    """Returns a plain trainer, before its recipe is attached to it.
 
     Raises:
-        HoldfastError: The trainer refuses the user's `training` (for example, a tracker that is not installed).
+        HoldfastError: The trainer refuses the user's `training` (for example, a tracker that is not installed), or rows
+            are packed and the model does not keep their documents apart.
     """
+    collate_padded = Collate(int(tokenizer.pad_token_id))
     try:
         trainer = Trainer(
             model=model,
             args=arguments,
             train_dataset=packed_alike(examples),
-            data_collator=functools.partial(inputs_of, pad_id=int(tokenizer.pad_token_id)),
+            data_collator=collate_padded,
             processing_class=tokenizer,
         )
     except OSError as error:
@@ -64,6 +84,16 @@ def plain_trainer(
     except (ValueError, TypeError, RuntimeError, ImportError) as error:
         raise refused_by_transformers(error) from error
     trainer.remove_callback(PrinterCallback)
+    apart = keeps_apart(model)
+    if not apart and any(example.lengths for example in examples):
+        raise HoldfastError(
+            f"{type(inner_of(model)).__name__} reads the documents of a packed row as one; leave out --packing."
+        )
+    # Methods that write the step's rows read them one by one, and nn.DataParallel splits a batch by its rows.
+    if apart and not recipe.active().uses("renew_batches") and arguments.n_gpu <= 1:
+        trainer.data_collator = dataclasses.replace(
+            collate_padded, width=getattr(text_config_of(model), "hidden_size", 0)
+        )
     return trainer
 
 
