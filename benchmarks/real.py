@@ -51,6 +51,13 @@ EPOCHS = {"gemma": 1.0, "qwen": 0.5}
 """Factor on the epochs of a task: a token costs the larger model 3.6 times as much, and it learns in fewer steps."""
 
 KL = "BaseKL(on='memory') + "
+
+
+def answers(share: float) -> str:
+    """Returns the rehearsal of the base's answers at a share of the tokens."""
+    return f"PromptRehearsal(ratio={share:g}, per_example=0)"
+
+
 HOLDFAST = f"WSD() + {KL}Rehearsal(memory='self1000', ratio=0.5)"
 RECIPES = {
     "plain": "",
@@ -76,18 +83,21 @@ RECIPES = {
     "LoRA, Self 100 and refusals 20%, KL": f"LoRA() + {KL}Rehearsal(memory='self100,refused', ratio=0.2)",
     "LoRA, refusals 5%, KL": f"LoRA() + {KL}Rehearsal(memory='refused', ratio=0.05)",
     "LoRA, MaskTheTarget, RefusalRehearsal": "LoRA() + MaskTheTarget() + RefusalRehearsal()",
-    "LoRA, prompts 10% and refusals, KL": f"LoRA() + {KL}RefusalRehearsal() + PromptRehearsal(ratio=0.1)",
-    "LoRA, prompts 10%, KL": f"LoRA() + {KL}PromptRehearsal(ratio=0.1)",
-    "LoRA, prompts every other pass, KL": f"LoRA() + {KL}PromptRehearsal(ratio=0.1, passes=0.5)",
-    "LoRA, prompts every tenth pass, KL": f"LoRA() + {KL}PromptRehearsal(ratio=0.1, passes=0.1)",
-    "LoRA, prompts 25%, KL": f"LoRA() + {KL}PromptRehearsal(ratio=0.25)",
-    "LoRA, prompts 50%, KL": f"LoRA() + {KL}PromptRehearsal(ratio=0.5)",
-    "Holdfast, chat, adapter": f"Train(lr=7.5) + LoRA() + WSD() + {KL}PromptRehearsal(ratio=0.1) + RefusalRehearsal()",
+    "LoRA, prompts 10% and refusals, KL": f"LoRA() + {KL}RefusalRehearsal() + {answers(0.1)}",
+    "LoRA, prompts 10%, KL": f"LoRA() + {KL}{answers(0.1)}",
+    "LoRA, prompts every other pass, KL": f"LoRA() + {KL}PromptRehearsal(ratio=0.1, per_example=0.24)",
+    "LoRA, prompts every tenth pass, KL": f"LoRA() + {KL}PromptRehearsal(ratio=0.1, per_example=0.02)",
+    "LoRA, prompts 25%, KL": f"LoRA() + {KL}{answers(0.25)}",
+    "LoRA, prompts 50%, KL": f"LoRA() + {KL}{answers(0.5)}",
     "Holdfast, prompts, adapter": "Train(lr=7.5) + Holdfast(adapter=True, prompts=True)",
-    "Holdfast, prompts": "Train(lr=0.75) + Holdfast(prompts=True)",
-    "prompts 25%, KL": f"{KL}PromptRehearsal(ratio=0.25)",
-    "LoRA, MaskTheTarget, prompts and refusals": "LoRA() + MaskTheTarget() + RefusalRehearsal()"
-    " + PromptRehearsal(ratio=0.1)",
+    **{
+        f"Holdfast, prompts {share}%, adapter": f"Train(lr=7.5) + LoRA() + WSD() + {KL}{answers(share / 100)}"
+        " + RefusalRehearsal()"
+        for share in (5, 10, 25)
+    },
+    "Holdfast, prompts 25%": f"Train(lr=0.75) + WSD() + {KL}{answers(0.25)} + RefusalRehearsal()",
+    "prompts 25%, KL": f"{KL}{answers(0.25)}",
+    "LoRA, MaskTheTarget, prompts and refusals": f"LoRA() + MaskTheTarget() + RefusalRehearsal() + {answers(0.1)}",
     "LoRA, MaskTheTarget, base cache": "Train(base_cache=2) + LoRA() + MaskTheTarget()",
     "LoRA, MaskTheTarget, refusals 5%": "LoRA() + MaskTheTarget() + Rehearsal(memory='refused', ratio=0.05)",
     "Holdfast": f"Train(lr=0.5) + {HOLDFAST}",

@@ -43,7 +43,7 @@ RECIPES = {
     "LoRA, prompts 25%, KL": f"LoRA() + {KL}SelfRehearsal(ratio=0.25)",
     "LoRA, prompts 50%, KL": f"LoRA() + {KL}SelfRehearsal(ratio=0.5)",
     "LoRA, WSD, the default's rate": "Train(lr=3.75) + LoRA() + WSD()",
-    "Holdfast, prompts, adapter": f"Train(lr=3.75) + LoRA() + WSD() + {KL}SelfRehearsal(ratio=0.25)",
+    "Holdfast, prompts 25%, adapter": f"Train(lr=3.75) + LoRA() + WSD() + {KL}SelfRehearsal(ratio=0.25)",
 }
 """Recipes, by their name in the study on real models. Adapters take five times the dose, as everywhere on the ground;
 the default and its twin take 0.75 of that, as on the real models."""

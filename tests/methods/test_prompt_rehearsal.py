@@ -67,23 +67,24 @@ def test_a_chat_model_is_asked_each_prompt_and_its_answers_are_learned(monkeypat
     assert PROMPTS[0] not in learned
 
 
-def test_each_answer_is_read_so_often_unless_that_takes_more_than_half_of_the_tokens():
+def test_so_many_answers_are_read_unless_they_take_more_than_half_of_the_tokens():
     answers = [Example([0] * 40, [-100] * 20 + [0] * 20)] * 100
-    for rows, tokens, share in ((10_000, 5, 0.1), (1_000, 5, 1_000 / 6_000), (100, 5, 0.5)):
-        new = [Example([0] * 30, [-100] * (30 - tokens) + [0] * tokens)] * rows
-        assert share_read(0.1, 0.5, new, answers) == pytest.approx(share)
-        assert share_read(0.1, 0.0, new, answers) == 0.1
-        assert share_read(0.7, 0.5, new, answers) == 0.7
+    for tokens, share in ((90, 0.1), (5, 2 / 7), (1, 0.5)):  # one answer of 20 tokens for ten examples
+        for rows in (100, 10_000):
+            new = [Example([0] * 120, [-100] * (120 - tokens) + [0] * tokens)] * rows
+            assert share_read(0.1, 0.1, new, answers) == pytest.approx(share)
+            assert share_read(0.1, 0.0, new, answers) == 0.1
+            assert share_read(0.7, 0.1, new, answers) == 0.7
 
 
 def test_the_share_of_a_run_follows_from_its_rows(monkeypatch, chat, caplog):
     caplog.set_level(logging.INFO, "holdfast")
     says(monkeypatch, lambda text: (SAID, False))
-    assert PromptRehearsal().mix_data(run(**chat, limit=512)).ratios == (0.25,)
+    assert PromptRehearsal(per_example=0.0).mix_data(run(**chat, limit=512)).ratios == (0.1,)
     assert "short" not in caplog.text
-    mix = PromptRehearsal(passes=0.5).mix_data(run(**chat, limit=512))
+    mix = PromptRehearsal(per_example=5.0).mix_data(run(**chat, limit=512))
     own, new = [e for e in mix.examples if e.source == 1], mix.examples[: len(NEW)]
-    assert mix.ratios == (share_read(0.1, 0.5, new, own),)
+    assert mix.ratios == (share_read(0.1, 5.0, new, own),)
     assert "the new examples are short; a share of 0.50 of the tokens is answers" in caplog.text
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import statistics
 from collections.abc import Callable, Sequence
 
 from holdfast.core.mix import Example
@@ -57,16 +58,16 @@ def answers_of_base(
     return [_without_end(example) if example.origin in unended else example for example in examples]
 
 
-def share_read(ratio: float, passes: float, new: Sequence[Example], answered: Sequence[Example]) -> float:
+def share_read(ratio: float, per_example: float, new: Sequence[Example], answered: Sequence[Example]) -> float:
     """Returns the share of the answers in the supervised tokens.
 
     Args:
         ratio: Least share.
-        passes: Passes over the answers in each pass over the new examples, at least; `MOST` limits the share.
+        per_example: Answers for each new example, at least; `MOST` limits the share.
         new: The new examples.
         answered: The answers.
     """
-    tokens = passes * sum(example.supervised for example in answered)
+    tokens = per_example * len(new) * statistics.fmean(example.supervised for example in answered)
     return max(ratio, min(MOST, tokens / (tokens + sum(example.supervised for example in new) or 1)))
 
 

@@ -162,7 +162,7 @@ def _written(part: Method) -> list[Example]:
 def _reading(part: Method, number: int, new: Sequence[Example]) -> Method:
     """Returns a method; in place of one for which the base writes, the rehearsal of its stand-ins."""
     if isinstance(part, PromptRehearsal):
-        return Rehearsal(WRITTEN.format(number), ratio=share_read(part.ratio, part.passes, new, _written(part)))
+        return Rehearsal(WRITTEN.format(number), ratio=share_read(part.ratio, part.per_example, new, _written(part)))
     if isinstance(part, (SelfRehearsal, RefusalRehearsal)):
         return Rehearsal(WRITTEN.format(number), ratio=part.ratio)
     return part

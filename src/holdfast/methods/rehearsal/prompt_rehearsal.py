@@ -36,10 +36,10 @@ class PromptRehearsal(Method):
     whole predictions.
 
     Args:
-        ratio: Least share of these answers in the supervised tokens; 0 turns the method off. Beside labels, LoRA
-            lost 16.2 points, 12.3 with a tenth, and 2.0 with a quarter (docs/studies/real.md).
-        passes: Passes over the answers in each pass over the new examples, at least. Where these have few supervised
-            tokens (a label, a number), this raises the share, to a half at most, which keeps more and may learn less.
+        ratio: Least share of these answers in the supervised tokens; 0 turns the method off.
+        per_example: Answers for each new example, at least. Where these have few supervised tokens (a label, a number),
+            this raises the share, to a half at most. Beside labels, LoRA lost 16.2 points, 12.3 with one answer for 60
+            examples, and 2.0 with one for 15 (docs/studies/real.md).
         length: Maximum number of tokens in an answer. Of a longer one the beginning is learned, without an end.
         repeat: Maximum share of an answer's 4-grams of tokens that occur earlier in it.
 
@@ -58,8 +58,8 @@ class PromptRehearsal(Method):
         answers; a clustering selects among them.
     """
 
-    ratio: float = setting(0.25, unit="share of supervised tokens", low=0.0, high=0.95, search=(0.02, 0.5), log=True)
-    passes: float = setting(0.0, unit="passes", low=0.0, search=(0.05, 0.5))
+    ratio: float = setting(0.1, unit="share of supervised tokens", low=0.0, high=0.95, search=(0.02, 0.5), log=True)
+    per_example: float = setting(0.1, unit="answers per new example", low=0.0, search=(0.02, 0.3))
     length: int = setting(64, unit="tokens", low=2, integer=True)
     repeat: float = setting(0.5, unit="share of 4-grams", low=0.0, high=1.0)
 
@@ -80,7 +80,7 @@ class PromptRehearsal(Method):
         run.mix.check_room(self, self.ratio)
         answered = run.keep(f"prompts-{self.length}-{self.repeat:g}", lambda: self._answered(run))
         new = [example for example in run.mix.examples if example.source == NEW]
-        share = share_read(self.ratio, self.passes, new, answered)
+        share = share_read(self.ratio, self.per_example, new, answered)
         run.mix.check_room(self, share)
         if share > self.ratio:
             logger.info("%r: the new examples are short; a share of %.2f of the tokens is answers.", self, share)
