@@ -6,6 +6,7 @@ import copy
 
 import datasets
 import pytest
+import transformers
 import trl
 
 from holdfast.core.mix import Example
@@ -114,3 +115,23 @@ def test_rows_that_are_wrapped_and_not_packed_whole_are_met_again_as_they_were_r
     assert not any(example.lengths for example in trainer.holdfast_mix.examples)
     trainer.train()
     assert any("memory_share" in row for row in trainer.state.log_history)
+
+
+@pytest.mark.parametrize(
+    ("form", "warned"),
+    [
+        ({"packing": True}, True),
+        ({"padding_free": True, "max_length": None}, True),
+        ({"packing": True, "packing_strategy": "wrapped", "padding_free": False}, False),  # joins documents by design
+        ({}, False),
+    ],
+)
+def test_a_model_that_reads_packed_documents_as_one_is_named(tmp_path, caplog, form, warned):
+    bloom = transformers.BloomConfig(vocab_size=61, hidden_size=16, n_layer=2, n_head=2)
+    attach(sft(tmp_path, transformers.AutoModelForCausalLM.from_config(bloom), **form), "WSD()")
+    assert ("BloomForCausalLM reads the documents of a packed row as one" in caplog.text) == warned
+
+
+def test_a_model_that_keeps_packed_documents_apart_is_not_named(tmp_path, caplog):
+    attach(sft(tmp_path, tiny.tiny(), packing=True), "WSD()")
+    assert "as one" not in caplog.text

@@ -48,7 +48,7 @@ class Holdfast(Method):
         (docs/studies/real.md); docs/which-method.md has the figures, and the cases in which it is not the best.
 
     Cost:
-        Twice the tokens; two fifths more with prompts=True. One forward of the base on old tokens. Without old
+        Twice the tokens; about a tenth more with prompts=True. One forward of the base on old tokens. Without old
         examples, a thousand generations before; 148 with prompts=True.
 
     Departs:

@@ -11,11 +11,13 @@ from holdfast.core.mix import Mix
 from holdfast.core.run import SOURCE
 from holdfast.core.teacher import StateCache, Teacher
 from holdfast.methods.schedules.train import Train
+from holdfast.probes.apart import keeps_apart
 from holdfast.train.base import make_teacher
 from holdfast.train.comparison import Comparison
 from holdfast.train.head import LossHead
 from holdfast.train.mixing import CollateWithSource, MixedRows
 from holdfast.train.settings import train_of, write_settings
+from holdfast.train.task_loss import inner_of
 from holdfast.train.trainer_view import TrainerView
 from holdfast.train.trainers import HostTrainer, is_known
 
@@ -48,6 +50,20 @@ def apply_settings(recipe: Chain, trainer: HostTrainer) -> None:
             )
         args.lr_scheduler_type, args.warmup_steps = type(args.lr_scheduler_type)("constant"), 0
     write_settings(train_of(recipe), args, args.train_batch_size * args.world_size)
+    _warn_of_joined_documents(trainer)
+
+
+def _warn_of_joined_documents(trainer: HostTrainer) -> None:
+    """Warns if the rows of an SFTTrainer hold several documents, and its model reads these as one."""
+    args = trainer.args
+    packs = getattr(args, "packing", False) and getattr(args, "packing_strategy", "") != "wrapped"
+    parted = trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled  # no weights to read with before the training
+    if (packs or getattr(args, "padding_free", False)) and not parted and not keeps_apart(trainer.model):
+        logger.warning(
+            "%s reads the documents of a packed row as one; set packing=False and padding_free=False to keep them"
+            " apart, or load it with an attention that does (attn_implementation).",
+            type(inner_of(trainer.model)).__name__,
+        )
 
 
 def mix_data(view: TrainerView, active: Chain) -> None:

@@ -66,7 +66,7 @@ CASES = {
     "LoRA of rank 8 first": (BIG, SMALL),
     "the old examples that you have": (SMALL, BIG),
     "half of the tokens are old": (SMALL, BIG),
-    "a quarter of the tokens are answers of the base": (BIG, dataclasses.replace(BIG, old=True)),
+    "a tenth of the tokens are answers of the base": (BIG, dataclasses.replace(BIG, old=True)),
     "the base writes them": (SMALL_ALONE, BIG),
     "the base answers prompts": (dataclasses.replace(BIG, chat=False), SMALL_ALONE),
     "samples of the model rehearse nearly as well as real data": (BIG, SMALL),
