@@ -271,7 +271,7 @@ def run_one(job: Job, out: Path, models: Path) -> list[Row]:
     cost, seconds = record.get("cost"), record["seconds"]
     row = {
         **dataclasses.asdict(job), "text": planned.spec.recipe, "precision": planned.spec.precision,
-        "steps": record["steps"],
+        "steps": record["steps"], "padded": False,
         "seconds": {name: round(seconds[name], 1) for name in ("training", "all")},
         "cost": cost and {"cpu": round(cost["cpu"], 1), "memory": round(cost["memory"] - cost["before"])},
         "trained": round(came.record.trained_parameters / came.record.parameters, 5),

@@ -13,13 +13,30 @@ import effect
 import numpy as np
 import tables
 from real import RATE, RECIPES
-from real_rows import NAMES, Row, answers, base_of, by_origin, kept_changes, learned, lost, suites_of, told, wronged
+from real_rows import (
+    NAMES,
+    Row,
+    answers,
+    base_of,
+    by_origin,
+    kept_changes,
+    learned,
+    lost,
+    suites_of,
+    time_of,
+    told,
+    worst,
+    worst_by_chance,
+    wronged,
+)
 from scipy import stats
 
 from holdfast.stats.flips import Flips, flips
 from holdfast.stats.pooled import pooled
 
 DEFAULT, TWIN = "Holdfast, prompts, adapter", "LoRA, WSD, the default's rate"
+HELD = (DEFAULT, *(f"Holdfast, prompts {share}%, adapter" for share in (5, 10, 25)))
+"""The default and the same training with fixed shares of what the base answered."""
 """The default, and its training without what holds the model to its base."""
 GROUND_TASKS = {"labels": "labels", "facts": "people", "science": "science", "icelandic": "language"}
 """The task of the proving ground that is nearest to a task of the study."""
@@ -79,9 +96,9 @@ def by_recipe(all_rows: Sequence[Row]) -> list[str]:
         ]
         losses = [lost(kept_changes(row, base_of(row, all_rows)))[0] for row, _ in pairs]
         wrong = [wronged(kept_changes(row, base_of(row, all_rows))) for row, _ in pairs]
-        worst = [-100 * min(c.change for c in kept_changes(row, base_of(row, all_rows)).values()) for row, _ in pairs]
+        worsts = [worst(kept_changes(row, base_of(row, all_rows))) for row, _ in pairs]
         nats = [np.mean(row["nats"]) - np.mean(base_of(row, all_rows)["nats"]) for row, _ in pairs]
-        time = [row["cost"]["cpu"] / plain["cost"]["cpu"] for row, plain in pairs if row["cost"] and plain["cost"]]
+        time = [float(told_time[:-1]) for row, plain in pairs if (told_time := time_of(row, plain))]
         parts = [part for row, plain in pairs for part in between(row, plain).values()]
         saved = ""
         if recipe != plain_of(recipe):
@@ -90,7 +107,7 @@ def by_recipe(all_rows: Sequence[Row]) -> list[str]:
             saved = told((100 * whole.change, 100 * low, 100 * high))
         cells = [
             recipe, str(len(pairs)), f"{100 * np.mean(gained):.0f}%", f"{np.mean(losses):.1f}", saved,
-            f"{np.mean(wrong):.1f}", f"{np.mean(worst):.0f}", f"{np.mean(nats):+.2f}",
+            f"{np.mean(wrong):.1f}", f"{np.mean(worsts):.0f}", f"{np.mean(nats):+.2f}",
             f"{np.mean(time):.2f}x" if time else "",
         ]  # fmt: skip
         lines.append((plain_of(recipe), float(np.mean(losses)), f"| {' | '.join(cells)} |"))
@@ -100,29 +117,31 @@ def by_recipe(all_rows: Sequence[Row]) -> list[str]:
 
 
 def beside_twin(all_rows: Sequence[Row]) -> list[str]:
-    """Returns a line for each run of the default: beside the same training without what holds the model to its base.
+    """Returns a line for each run of `HELD`: beside the same training without what holds the model to its base.
 
     Both have the same rate, schedule, adapter and seed, and answer the same questions, so the difference is paired.
+    Behind the loss of the worst suite stands what it would be by chance.
     """
     twins = {(row["model"], row["task"], row["seed"]): row for row in all_rows if row["recipe"] == TWIN}
     pairs = [
         (row, twin)
         for row in all_rows
-        if row["recipe"] == DEFAULT and (twin := twins.get((row["model"], row["task"], row["seed"])))
+        if row["recipe"] in HELD and (twin := twins.get((row["model"], row["task"], row["seed"])))
     ]
     lines = []
-    for row, twin in sorted(pairs, key=lambda pair: [pair[0][name] for name in ("task", "model", "seed")]):
-        cells = [f"{row['task']}, {NAMES[row['model']]}", str(row["seed"])]
+    for row, twin in sorted(pairs, key=lambda pair: [pair[0][name] for name in ("task", "model", "seed", "recipe")]):
+        share = row["recipe"].removeprefix("Holdfast, prompts").removesuffix(", adapter").strip()
+        cells = [f"{row['task']}, {NAMES[row['model']]}", share or "default", str(row["seed"])]
         both = [kept_changes(run, base_of(run, all_rows)) for run in (row, twin)]
         cells += [f"{learned(run):.1f}" for run in (row, twin)] + [told(lost(parts)) for parts in both]
         cells += [f"{wronged(parts):.1f}" for parts in both]
-        cells += [f"{-100 * min(change.change for change in parts.values()):.0f}" for parts in both]
+        cells += [f"{worst(parts):.0f} ({worst_by_chance(parts):.0f})" for parts in both]
         less = between(twin, row)
         cells += [told(lost(part)) for part in (less, *by_origin(less))]
-        cells.append(f"{row['cost']['cpu'] / twin['cost']['cpu']:.2f}x" if row["cost"] and twin["cost"] else "")
+        cells.append(time_of(row, twin))
         lines.append(f"| {' | '.join(cells)} |")
-    head = "| task | seed | learned | without | lost | without | right turned wrong | without | worst suite | without |"
-    head += " kept more, all suites | general | public | time |"
+    head = "| task | answers | seed | learned | without | lost | without | right turned wrong | without | worst suite |"
+    head += " without | kept more, all suites | general | public | time |"
     return [head, "|---" * (head.count("|") - 1) + "|", *lines, ""] if lines else []
 
 

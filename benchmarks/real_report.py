@@ -5,8 +5,9 @@
 Lost is the mean over suites of the fall in the percentage of right answers, so that each suite counts alike; a suite
 that gains makes up for one that loses. Right turned wrong is the percentage of the base's right answers that are wrong
 now, mean over suites. Intervals are 95%, over items, of one training each. Text is the change of the negative
-log-likelihood of a paragraph, in nats. Time is that of the processor, in trainings of LoRA. HOLDFAST_SUITES must name
-the folder of public sets: the items of the rows are made from it.
+log-likelihood of a paragraph, in nats. Behind the loss of the worst suite stands what it would be by chance, if each
+answer that changed had changed either way. Time is that of the processor, in trainings of LoRA. HOLDFAST_SUITES must
+name the folder of public sets: the items of the rows are made from it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,20 @@ from pathlib import Path
 import numpy as np
 from real import CHAT, RATE, ROWS, TASKS, rows
 from real_pooled import beside_ground, beside_twin, by_recipe
-from real_rows import NAMES, Row, base_of, by_origin, kept_changes, learned, lost, told, wronged
+from real_rows import (
+    NAMES,
+    Row,
+    base_of,
+    by_origin,
+    kept_changes,
+    learned,
+    lost,
+    time_of,
+    told,
+    worst,
+    worst_by_chance,
+    wronged,
+)
 from scipy import stats
 
 from holdfast.bench.machine.files import write_atomically
@@ -26,10 +40,10 @@ from holdfast.stats.flips import Flips
 TWO_FORMS = ("generated", "choices")
 
 
-def worst(parts: Mapping[str, Flips]) -> str:
-    """Returns the suite that fell most, and by how much."""
+def worst_suite(parts: Mapping[str, Flips]) -> str:
+    """Returns the suite that fell most, by how much, and how much the worst one would fall by chance."""
     name = min(parts, key=lambda name: parts[name].change)
-    return f"{name.removeprefix('general/')} {-100 * parts[name].change:.0f}"
+    return f"{name.removeprefix('general/')} {worst(parts):.0f} ({worst_by_chance(parts):.0f})"
 
 
 def table(all_rows: Sequence[Row], model: str, task: str) -> list[str]:
@@ -37,7 +51,7 @@ def table(all_rows: Sequence[Row], model: str, task: str) -> list[str]:
     chosen = [r for r in all_rows if (r["model"], r["task"]) == (model, task) and r["recipe"] != "base"]
     if not chosen:
         return []
-    plain = [r["cost"]["cpu"] for r in chosen if r["recipe"] == "LoRA" and r["dose"] == RATE]
+    plain = [r for r in chosen if r["recipe"] == "LoRA" and r["dose"] == RATE]
     lines = []
     for row in chosen:
         base = base_of(row, all_rows)
@@ -45,12 +59,12 @@ def table(all_rows: Sequence[Row], model: str, task: str) -> list[str]:
         rate = "" if row["dose"] == RATE else f", rate x {row['dose'] / RATE:g}"
         seed = "" if row["seed"] == 0 else f", seed {row['seed']}"
         nats = float(np.mean(row["nats"]) - np.mean(base["nats"]))
-        time = f"{row['cost']['cpu'] / plain[0]:.2f}x" if plain else ""
+        time = time_of(row, plain[0]) if plain else ""
         forms = [f"{lost(kept_changes(row, base, form))[0]:.1f}" for form in TWO_FORMS]
         forms += [f"{lost(part)[0]:.1f}" for part in by_origin(parts)]
         drift = " / ".join(f"{row['drift'][part]['kl']:.3f}" for part in ("task", "general"))
         cells = [row["recipe"] + rate + seed, f"{learned(row):.1f}", told(lost(parts)), *forms]
-        cells += [f"{wronged(parts):.1f}", worst(parts)]
+        cells += [f"{wronged(parts):.1f}", worst_suite(parts)]
         lines.append((lost(parts)[0], [*cells, f"{nats:+.3f}", drift, time]))
     head = "| recipe | learned | lost | generated | choices | general | public |"
     head += " right turned wrong | worst suite | text, nats | drift, task / general | time |"

@@ -71,6 +71,23 @@ def by_origin(parts: Mapping[str, Flips]) -> tuple[dict[str, Flips], dict[str, F
     return ours, {name: part for name, part in parts.items() if name not in ours}
 
 
+def worst(parts: Mapping[str, Flips]) -> float:
+    """Returns the loss of the suite that fell most, in points."""
+    return -100 * min(part.change for part in parts.values())
+
+
+def worst_by_chance(parts: Mapping[str, Flips], draws: int = 4000) -> float:
+    """Returns the mean loss of the worst suite, in points, if each answer that changed had changed either way.
+
+    The suites have some forty items, of which some change in every training, so the worst of twenty loses much even
+    where nothing is lost in any of them.
+    """
+    rng = np.random.default_rng(0)
+    sizes = [(part.lost + part.gained, part.items) for part in parts.values()]
+    losses = [(2 * rng.binomial(changed, 0.5, draws) - changed) / items for changed, items in sizes]
+    return 100 * float(np.max(losses, axis=0).mean())
+
+
 def wronged(parts: Mapping[str, Flips]) -> float:
     """Returns the percentage of the base's right answers that are wrong now, mean over suites: gains make up for none.
 
@@ -83,6 +100,15 @@ def wronged(parts: Mapping[str, Flips]) -> float:
 def learned(row: Row) -> float:
     """Returns the percentage of right answers to the questions of the task."""
     return 100 * float(answers(row)[next(iter(suites_of(row["model"], row["task"])))].mean())
+
+
+def time_of(row: Row, other: Row) -> str:
+    """Returns the processor time of a training, in those of another; empty if they do not compare.
+
+    They do not if one multiplied in another precision, as on another processor, or if only one read padded batches.
+    """
+    same = all(row.get(name) == other.get(name) for name in ("precision", "padded"))
+    return f"{row['cost']['cpu'] / other['cost']['cpu']:.2f}x" if row["cost"] and other["cost"] and same else ""
 
 
 def told(values: Sequence[float]) -> str:
