@@ -4,10 +4,11 @@
     python benchmarks/padding_free.py --page docs/performance.md        (asks no model)
 
 HOLDFAST_SUITES names the folder of public sets, and docs/studies/padding-free.jsonl holds a row for each model and
-task. The task is one of the study on real models, in batches of eight rows. Each of the four ways trains an adapter for
-`--steps` steps in this process, from the same weights, over the same rows in the same order, on one thread. Times are
-processor seconds of a step, without the first one. The time of a run counts all its steps, old examples included, and
-not the writing of these.
+task. The task is one of the study on real models, in batches of eight rows. Each way trains an adapter for `--steps`
+steps in this process, from the same weights, on one thread: TRL's SFTTrainer with LoRA and its own loss, and LoRA and
+the default as `holdfast train` runs them, with padded batches and without padding, over the same rows in the same
+order. Times are processor seconds of a step, without the first one. The time of a run counts all its steps, old
+examples included, and not the writing of these.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import datasets
 import frame
 import real_tasks
 import torch
 import transformers
+import trl
 
 from holdfast.bench.given.loading import load_model, load_tokenizer
 from holdfast.bench.machine.files import append_jsonl, read_jsonl, write_jsonl
@@ -34,6 +37,7 @@ from holdfast.train.attach import attach
 
 ROWS = Path(__file__).parents[1] / "docs/studies/padding-free.jsonl"
 RECIPES = {"LoRA": "LoRA() + WSD()", "the default": "Holdfast(adapter=True, prompts=True)"}
+TRL = "TRL's SFTTrainer, LoRA"
 
 
 def examples_of(task: str, tokenizer: Any, longest: int) -> tuple[list[Example], float]:
@@ -62,36 +66,44 @@ class Watch(transformers.TrainerCallback):
         control.should_training_stop = len(self.seconds) >= self.steps
 
 
-def run(given: argparse.Namespace, recipe: str, padded: bool) -> dict[str, Any]:
+def run(given: argparse.Namespace, recipe: str, padded: bool = True) -> dict[str, Any]:
     """Trains for some steps, and returns their time, their losses, and what a step reads."""
     tokenizer = load_tokenizer(given.model)
     examples, epochs = examples_of(given.task, tokenizer, given.longest)
     torch.manual_seed(0)
     model = load_model(given.model, frozen=True)
+    text = RECIPES.get(recipe, RECIPES["LoRA"])
+    how: dict[str, Any] = {
+        "per_device_train_batch_size": 8, "use_cpu": True, "report_to": "none", "disable_tqdm": True, "seed": 0,
+        "num_train_epochs": epochs, "save_strategy": "no", "logging_steps": 1, "learning_rate": 1.5e-4,
+        "bf16": given.bf16,
+    }  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
-        args = transformers.TrainingArguments(
-            output_dir=folder, per_device_train_batch_size=8, use_cpu=True, report_to="none", disable_tqdm=True,
-            num_train_epochs=epochs, save_strategy="no", logging_steps=1, learning_rate=1.5e-4, seed=0,
-            bf16=given.bf16, remove_unused_columns=False,
-        )  # fmt: skip
-        trainer: Any = plain_trainer(model, args, examples, tokenizer, parse(RECIPES[recipe]))
-        if padded:
-            trainer.data_collator = Collate(trainer.data_collator.pad_id)
-        sizes: list[int] = []
-        watch, collate = Watch(given.steps), trainer.data_collator
+        if recipe == TRL:
+            rows = [{"input_ids": list(e.input_ids), "labels": list(e.labels)} for e in examples]
+            args: Any = trl.SFTConfig(output_dir=folder, max_length=None, gradient_checkpointing=False, **how)
+            data = datasets.Dataset.from_list(rows)
+            trainer: Any = trl.SFTTrainer(model=model, args=args, train_dataset=data, processing_class=tokenizer)
+        else:
+            args = transformers.TrainingArguments(output_dir=folder, remove_unused_columns=False, **how)
+            trainer = plain_trainer(model, args, examples, tokenizer, parse(text))
+            if padded:
+                trainer.data_collator = Collate(trainer.data_collator.pad_id)
+        watch, sizes, collate = Watch(given.steps), list[int](), trainer.data_collator
 
-        def counted(few: list[Example]) -> dict[str, Any]:
-            batch = collate(few)
+        def counted(few: list[Any]) -> dict[str, Any]:
+            batch: dict[str, Any] = collate(few)
             sizes.append(batch["input_ids"].numel())
             return batch
 
         trainer.data_collator = counted
         trainer.add_callback(watch)
-        attach(trainer, RECIPES[recipe], chunked_loss=True)
+        attach(trainer, text, chunked_loss=recipe != TRL)
         sizes.clear()
         trainer.train()
     return {
-        "recipe": recipe, "padded": padded, "all steps": int(trainer.state.max_steps),
+        "run": recipe if recipe == TRL else f"{recipe}, {'padded' if padded else 'without padding'}",
+        "all steps": int(trainer.state.max_steps),
         "seconds": sum(watch.seconds[1:]) / (len(watch.seconds) - 1),
         "positions": sum(sizes[: given.steps]) / given.steps,
         "losses": [row["loss"] for row in trainer.state.log_history if "loss" in row],
@@ -99,20 +111,20 @@ def run(given: argparse.Namespace, recipe: str, padded: bool) -> dict[str, Any]:
 
 
 def row_of(given: argparse.Namespace) -> dict[str, Any]:
-    """Returns what the four ways found, with how they ran."""
-    found = [run(given, recipe, padded) for recipe in RECIPES for padded in (True, False)]
-    apart = 0.0
-    for one, other in zip(found[::2], found[1::2], strict=True):
-        pairs = zip(one.pop("losses"), other.pop("losses"), strict=True)
-        apart = max(apart, *(abs(a - b) for a, b in pairs))
+    """Returns what the ways found, with how they ran."""
+    found = [run(given, TRL), *(run(given, recipe, padded) for recipe in RECIPES for padded in (True, False))]
+    losses = [one.pop("losses") for one in found]
+    for place in (2, 4):
+        pairs = zip(losses[place - 1], losses[place], strict=True)
+        found[place]["loss apart"] = max(abs(a - b) for a, b in pairs)
     how = {name: getattr(given, name) for name in ("task", "steps", "bf16")}
-    return {"model": Path(given.model).name, **how, "loss apart": apart, "runs": found}
+    return {"model": Path(given.model).name, **how, "runs": found}
 
 
 def tables(rows: list[dict[str, Any]]) -> list[str]:
     """Returns the lines of the page: all rows in one table."""
     lines = [
-        "| model, task | run | steps | positions of a step | step | run | losses apart, nats |",
+        "| model, task | run | steps | positions of a step | time of a step | time of a run | loss apart, nats |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in rows:
@@ -120,10 +132,9 @@ def tables(rows: list[dict[str, Any]]) -> list[str]:
         for one in row["runs"]:
             step = one["seconds"] / first["seconds"]
             whole = step * one["all steps"] / first["all steps"]
-            name = f"{one['recipe']}, {'padded' if one['padded'] else 'in one row'}"
-            cells = [f"{row['model']}, {row['task']}", name, str(one["all steps"]), f"{one['positions']:.0f}"]
-            cells += [f"{step:.2f}", f"{whole:.2f}", "" if one["padded"] else f"{row['loss apart']:.3f}"]
-            lines.append(f"| {' | '.join(cells)} |")
+            apart = f"{one['loss apart']:.3f}" if "loss apart" in one else ""
+            cells = [f"{row['model']}, {row['task']}", one["run"], str(one["all steps"]), f"{one['positions']:.0f}"]
+            lines.append(f"| {' | '.join([*cells, f'{step:.2f}', f'{whole:.2f}', apart])} |")
     return lines
 
 
