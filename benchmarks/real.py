@@ -58,29 +58,24 @@ def answers(share: float) -> str:
     return f"PromptRehearsal(ratio={share:g}, per_example=0)"
 
 
-HOLDFAST = f"WSD() + {KL}Rehearsal(memory='self1000', ratio=0.5)"
 RECIPES = {
     "plain": "",
     "LoRA": "LoRA()",
     "LoRA, MaskTheTarget": "LoRA() + MaskTheTarget()",
     "DoRA, MaskTheTarget": "DoRA() + MaskTheTarget()",
     "LoRA, BaseKL": "LoRA() + BaseKL()",
-    "LoRA, WSD": "Train(lr=5.0) + LoRA() + WSD()",
     "LoRA, WSD, the default's rate": "Train(lr=7.5) + LoRA() + WSD()",
     "Finch": "Train(lr=0.5) + Finch()",
     "WSD": "Train(lr=0.5) + WSD()",
     "FreezeBottom, WSD": "Train(lr=0.5) + FreezeBottom() + WSD()",
     "LoRA, Rehearsal 5%": "LoRA() + Rehearsal(memory='old', ratio=0.05)",
     "LoRA, Rehearsal 20%, KL": "LoRA() + BaseKL(on='memory') + Rehearsal(memory='old', ratio=0.2)",
+    "LoRA, Self 100 20%": "LoRA() + Rehearsal(memory='self100', ratio=0.2)",
+    "LoRA, Self 1000 20%": "LoRA() + Rehearsal(memory='self1000', ratio=0.2)",
     **{
-        f"LoRA, Self {count} {share}%{', KL' if leash else ''}": f"LoRA() + {leash}"
-        f"Rehearsal(memory='self{count}', ratio={share / 100})"
-        for count in (100, 1000)
-        for share in (5, 20, 50)
-        for leash in ("", KL)
+        f"LoRA, Self {count} {share}%, KL": f"LoRA() + {KL}Rehearsal(memory='self{count}', ratio={share / 100:g})"
+        for count, share in ((100, 5), (100, 20), (100, 50), (1000, 20))
     },
-    "LoRA, MaskTheTarget, Self 100 20%": "LoRA() + MaskTheTarget() + Rehearsal(memory='self100', ratio=0.2)",
-    "LoRA, Self 100 and refusals 20%, KL": f"LoRA() + {KL}Rehearsal(memory='self100,refused', ratio=0.2)",
     "LoRA, refusals 5%, KL": f"LoRA() + {KL}Rehearsal(memory='refused', ratio=0.05)",
     "LoRA, MaskTheTarget, RefusalRehearsal": "LoRA() + MaskTheTarget() + RefusalRehearsal()",
     "LoRA, prompts 10% and refusals, KL": f"LoRA() + {KL}RefusalRehearsal() + {answers(0.1)}",
@@ -96,15 +91,6 @@ RECIPES = {
         for share in (5, 10, 25)
     },
     "Holdfast, prompts 25%": f"Train(lr=0.75) + WSD() + {KL}{answers(0.25)} + RefusalRehearsal()",
-    "prompts 25%, KL": f"{KL}{answers(0.25)}",
-    "LoRA, MaskTheTarget, prompts and refusals": f"LoRA() + MaskTheTarget() + RefusalRehearsal() + {answers(0.1)}",
-    "LoRA, MaskTheTarget, base cache": "Train(base_cache=2) + LoRA() + MaskTheTarget()",
-    "LoRA, MaskTheTarget, refusals 5%": "LoRA() + MaskTheTarget() + Rehearsal(memory='refused', ratio=0.05)",
-    "Holdfast": f"Train(lr=0.5) + {HOLDFAST}",
-    "Holdfast, adapter": f"Train(lr=5.0) + LoRA() + {HOLDFAST}",
-    "Self 100 20%, KL": "BaseKL(on='memory') + Rehearsal(memory='self100', ratio=0.2)",
-    "MaskTheTarget": "MaskTheTarget()",
-    "BaseKL": "BaseKL()",
     "OnPolicySDFT": "LoRA() + OnPolicySDFT(length=64)",
     "EWC": "EWC(memory='self100', strength=100.0)",
     "FAPM": "FAPM(0.1)",
@@ -118,20 +104,38 @@ RECIPES = {
 }
 EDITS = ("FAPM", "WiSEFT 0.5", "WiSEFT 0.8", "LoRA, WiSEFT 0.5", "LoRA, WiSEFT 0.8")
 """Recipes that edit the weights of a finished run."""
-RATE, RATES = 2e-5, (1e-5, 2e-5, 5e-5)
-"""The rate of all recipes, and those of the recipes that run at three, where all weights train; an adapter takes ten
-times as much."""
-FIRST = (
-    *("LoRA", "LoRA, Self 100 20%, KL", "plain", "LoRA, MaskTheTarget", "Holdfast, adapter", "LoRA, Self 100 5%, KL"),
-    *("LoRA, WiSEFT 0.5", "LoRA, Self 100 20%", "LoRA, Rehearsal 5%", "LoRA, BaseKL", "WiSEFT 0.5", "FAPM", "Holdfast"),
-    *("LoRA, Self 1000 20%, KL", "LoRA, WiSEFT 0.8", "WiSEFT 0.8"),
+CHAT_ALONE = (
+    *("LoRA, refusals 5%, KL", "LoRA, MaskTheTarget, RefusalRehearsal", "LoRA, prompts 10% and refusals, KL"),
 )
-"""Recipes in the order of their runs; the others follow in that of `RECIPES`."""
-THREE_RATES = ("LoRA", "plain", "LoRA, Self 100 20%, KL", "LoRA, MaskTheTarget")
-"""Recipes that run at three rates, on two tasks."""
+"""Recipes for models that refuse."""
+RATE = 2e-5
+"""The rate of all recipes where all weights train; an adapter takes ten times as much."""
 TWO_TASKS = ("labels", "facts")
-ELSEWHERE = ("LoRA", "LoRA, Self 100 20%, KL", "plain", "LoRA, MaskTheTarget", "Holdfast, adapter", "LoRA, WiSEFT 0.5")
-"""Recipes that run on the other tasks."""
+DEFAULT, TWIN = "Holdfast, prompts, adapter", "LoRA, WSD, the default's rate"
+"""The default, and the same training without what holds the model to its base."""
+PAIRS = (
+    *(("gemma", "labels", 0), ("gemma", "facts", 0), ("gemma", "language", 0), ("qwen", "labels", 0)),
+    *(("qwen", "facts", 0), ("gemma", "labels", 1), ("gemma", "science", 0), ("qwen", "mathematics", 0)),
+    *(("qwen", "tools", 0), ("qwen", "science", 0), ("gemma", "facts", 1), ("qwen", "facts", 1)),
+)
+"""Models, tasks and seeds of the default and its twin."""
+OTHERS = {
+    ("gemma", "facts"): (
+        *("LoRA", "LoRA, prompts every other pass, KL"),
+        *(f"Holdfast, prompts {share}%, adapter" for share in (5, 10, 25)),
+    ),
+    ("gemma", "language"): ("Holdfast, prompts 10%, adapter", "Holdfast, prompts 25%, adapter"),
+    ("qwen", "labels"): (
+        *("LoRA", "LoRA, Self 100 20%, KL", "LoRA, prompts 10% and refusals, KL", "Holdfast, prompts 25%, adapter"),
+    ),
+    ("qwen", "facts"): (
+        *("plain", "LoRA", "LoRA, Self 100 20%, KL", "LoRA, MaskTheTarget", *CHAT_ALONE),
+        *("Holdfast, prompts 10%, adapter", "Holdfast, prompts 25%, adapter"),
+    ),
+}
+"""Other recipes by model and task; on Gemma's labels, of which most is lost, all run."""
+RATES = {"plain": (1e-5, 5e-5), "LoRA": (1e-5, 5e-5), "LoRA, MaskTheTarget": (1e-5, 5e-5)}
+"""Other rates on Gemma's labels."""
 
 Row = dict[str, Any]
 
@@ -153,29 +157,15 @@ class Job:
 
 
 def queue() -> Iterator[Job]:
-    """Yields all runs, in their order."""
-    order = [*FIRST, *(name for name in RECIPES if name not in FIRST)]
-    for task in TWO_TASKS:
-        for recipe in order[:6]:
-            yield from (Job(model, task, recipe) for model in MODELS)
-    for recipe in order[6:16]:
-        for task in TWO_TASKS:
-            yield from (Job(model, task, recipe) for model in MODELS)
-    for task in TWO_TASKS:
-        for recipe in THREE_RATES:
-            for dose in RATES:
-                if dose != RATE:
-                    yield from (Job(model, task, recipe, dose) for model in MODELS)
-    for task in TASKS:
-        if task not in TWO_TASKS:
-            models = ("qwen",) if task in real_tasks.ONLY_CHAT else MODELS
-            yield from (Job(model, task, recipe) for recipe in ELSEWHERE for model in models)
-    for recipe in order[16:]:
-        for task in TWO_TASKS:
-            yield from (Job(model, task, recipe) for model in MODELS)
-    for recipe in FIRST[:6]:
-        for task in TWO_TASKS:
-            yield from (Job(model, task, recipe, seed=1) for model in MODELS)
+    """Yields all runs, the most telling first."""
+    for model, task, seed in PAIRS:
+        yield from (Job(model, task, recipe, seed=seed) for recipe in (DEFAULT, TWIN))
+    yield from (Job("gemma", "labels", recipe) for recipe in RECIPES if recipe not in CHAT_ALONE)
+    for (model, task), recipes in OTHERS.items():
+        yield from (Job(model, task, recipe) for recipe in recipes)
+    for recipe, rates in RATES.items():
+        yield from (Job("gemma", "labels", recipe, rate) for rate in rates)
+    yield Job("gemma", "labels", "Holdfast, prompts 25%, adapter", seed=1)
 
 
 def rows() -> list[Row]:
@@ -328,10 +318,11 @@ def one(given: argparse.Namespace) -> None:
     """Makes one run, appends its row, and deletes its model unless another run edits it."""
     job = Job(**json.loads(given.job))
     began = time.monotonic()
-    base, row = run_one(job, given.out, given.models)
+    made, there = run_one(job, given.out, given.models), {place(old) for old in rows()}
     with ROWS.open("a", encoding="utf-8") as file:
-        for line in [base, row] if place(base) not in {place(old) for old in rows()} else [row]:
-            file.write(json.dumps(line) + "\n")
+        for line in made:
+            if place(line) not in there:  # a run may be made again for another, which edits its model
+                file.write(json.dumps(line) + "\n")
     if job.recipe not in ("plain", "LoRA"):
         planned = plan(spec_of(job, given.out, given.models)).runs[-1]
         shutil.rmtree(folder_of(planned.spec) / "model")

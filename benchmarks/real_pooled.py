@@ -12,7 +12,7 @@ from typing import Any
 import effect
 import numpy as np
 import tables
-from real import RATE, RECIPES
+from real import DEFAULT, RATE, RECIPES, TWIN
 from real_rows import (
     NAMES,
     Row,
@@ -34,7 +34,6 @@ from scipy import stats
 from holdfast.stats.flips import Flips, flips
 from holdfast.stats.pooled import pooled
 
-DEFAULT, TWIN = "Holdfast, prompts, adapter", "LoRA, WSD, the default's rate"
 HELD = (DEFAULT, *(f"Holdfast, prompts {share}%, adapter" for share in (5, 10, 25)))
 """The default and the same training with fixed shares of what the base answered."""
 """The default, and its training without what holds the model to its base."""
