@@ -48,3 +48,8 @@ def test_a_model_that_cannot_be_asked_does_not():
     model.forward = lambda **_given: (_ for _ in ()).throw(TypeError("no position_ids"))
     assert not keeps_apart(model)
     assert not keeps_apart(tiny.tiny(dtype=torch.float32, vocab_size=8, pad_token_id=0))
+
+
+def test_a_model_that_classifies_does_not():
+    config = transformers.BertConfig(**_SIZE, num_attention_heads=2, intermediate_size=24, num_labels=3)
+    assert not keeps_apart(transformers.BertForSequenceClassification(config))

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from holdfast.core.teacher import evaluating
 from holdfast.probes.parts import learns_prompts
 
 FIRST, SECOND = range(5, 10), range(10, 14)
@@ -15,7 +16,6 @@ NEAR = 0.1
 """How far a document may be from how the model reads it alone, as a share of what a document before it changes."""
 
 
-@torch.no_grad()
 def keeps_apart(model: nn.Module) -> bool:
     """Returns whether a model reads the second of two documents in one row as it reads it alone.
 
@@ -30,18 +30,14 @@ def keeps_apart(model: nn.Module) -> bool:
     )
     if of_rows or model.get_input_embeddings().weight.shape[0] < SECOND.stop:  # type: ignore[operator]
         return False
-    was_training = model.training
-    model.eval()
     try:
-        row = [*FIRST, *SECOND]
-        positions = [*range(len(FIRST)), *range(len(SECOND))]
-        alone, together = _read(model, [*SECOND]), _read(model, row, positions)[len(FIRST) :]
-        joined = _read(model, row)[len(FIRST) :]
-    except (TypeError, ValueError, RuntimeError):  # a forward of another form; it is then never given such a row
+        with evaluating(model):
+            alone, joined = _read(model, [*SECOND]), _read(model, [*FIRST, *SECOND])
+            together = _read(model, [*FIRST, *SECOND], [*range(len(FIRST)), *range(len(SECOND))])
+        off, moved = (float((logits_TV[len(FIRST) :] - alone).abs().max()) for logits_TV in (together, joined))
+    except Exception:  # a model with another forward may raise anything; it is never given such a row then
         return False
-    finally:
-        model.train(was_training)
-    return float((together - alone).abs().max()) < NEAR * float((joined - alone).abs().max())
+    return off < NEAR * moved
 
 
 def _read(model: nn.Module, ids: list[int], positions: list[int] | None = None) -> torch.Tensor:
