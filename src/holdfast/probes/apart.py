@@ -28,9 +28,11 @@ def keeps_apart(model: nn.Module) -> bool:
         getattr(adapter, "alora_invocation_tokens", None)
         for adapter in (adapters.values() if isinstance(adapters, dict) else ())
     )
-    if of_rows or model.get_input_embeddings().weight.shape[0] < SECOND.stop:  # type: ignore[operator]
+    if of_rows:
         return False
     try:
+        if model.get_input_embeddings().weight.shape[0] < SECOND.stop:  # type: ignore[operator]
+            return False
         with evaluating(model):
             alone, joined = _read(model, [*SECOND]), _read(model, [*FIRST, *SECOND])
             together = _read(model, [*FIRST, *SECOND], [*range(len(FIRST)), *range(len(SECOND))])
