@@ -18,3 +18,4 @@ def test_every_command_and_the_exit_codes_are_on_it():
     assert "2 forgot" in text
     assert "| `--raw / --no-raw` |" in text
     assert "| `--precision fp32\\|bf16\\|fp16\\|auto` |" in text
+    assert "| `--engine local\\|ray\\|ADDRESS` |" in text

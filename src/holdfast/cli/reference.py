@@ -7,7 +7,7 @@ import sys
 
 from holdfast.bench.machine.files import write_atomically
 from holdfast.cli.commands import COMMANDS, EPILOG, build_parser
-from holdfast.report.markdown import wrapped
+from holdfast.report.markdown import table_row, wrapped
 
 
 def page() -> str:
@@ -27,11 +27,10 @@ def _parsers(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentPars
 
 
 def _row(action: argparse.Action) -> str:
-    values = action.metavar or ("\\|".join(action.choices) if action.choices else "")
+    values = str(action.metavar or "|".join(action.choices or ()))
     several = " ..." if action.nargs == "+" else ""
     flag = " ".join(filter(None, (" / ".join(action.option_strings), f"{values}{several}")))
-    meaning = (action.help or "") % {"default": action.default}
-    return f"| `{flag}` | {meaning.replace('|', chr(92) + '|')} |"
+    return table_row([f"`{flag}`", (action.help or "") % {"default": action.default}])
 
 
 if __name__ == "__main__":
