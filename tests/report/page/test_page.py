@@ -21,7 +21,7 @@ from holdfast.report.page.clean import shortened, visible
 from holdfast.report.page.making import page_of, write_page
 from holdfast.report.page.render import LIBRARY, asset
 from holdfast.report.page.render import html as as_html
-from tests.bench.comparison import comparison
+from tests.bench.comparison import comparison, guard
 from tests.report.page.hostile import HOSTILE, hostile_run
 from tests.report.page.made import finished, fit, healing, reranker
 
@@ -135,6 +135,18 @@ def test_a_run_has_every_section(tmp_path):
     ):  # fmt: skip
         assert part in said, part
     assert "https://" not in re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL)
+
+
+def test_a_run_that_was_steered_has_its_alerts_and_no_heading_of_a_table(tmp_path):
+    course = [{"step": 4, "used": 0.5, "estimate": 0.6, "strength": 2.0, "rate": 1.0}]
+    alert = {"step": 4, "name": "loops", "family": "verbosity", "effect": 8.0, "sentence": "8% repeat [x]"}
+    about = guard([], on_spent="steer", looks=[{"step": 4, "points_lost": 1.0}], sentence="It held back.")
+    run = finished(tmp_path / "run", guard={**about, "course": course, "alerts": [alert]})
+    _, said = page(tmp_path, run)
+    assert "Alert at step 4: loops: 8% repeat [x]." in said
+    assert "It held back." in said
+    assert "What the controller set" in said
+    assert "budget used" not in said
 
 
 def test_the_budget_of_the_report_judges_a_run_again(tmp_path):
