@@ -13,7 +13,7 @@ from rich.console import Console
 
 from holdfast.bench.measured.outcome import LearnedUnit, Learning, SuiteRow, VerdictRow
 from holdfast.bench.run.record import MemoryRow, RunRecord
-from holdfast.report.reading import learned_lines, reading
+from holdfast.report.reading import learned_lines, number, reading
 from holdfast.report.table import before_after, show, verdict_lines
 
 
@@ -90,8 +90,8 @@ def test_it_fits_and_the_change_stays_beside_its_interval(width):
     lines = drawn(width)
     assert max(map(len, lines)) <= width
     text = "\n".join(lines)
-    for number in ("-1.158 [-2.563, +0.246]", "-1.158 [one document]", "+10.000 [+9.980, +10.020]", "1.23M", "12,345"):
-        assert number in text
+    for cell in ("-1.158 [-2.563, +0.246]", "-1.158 [one document]", "+10.000 [+9.980, +10.020]", "1.23M", "12,345"):
+        assert cell in text
     for word in ("cannot", "enough", "documents", "lost"):
         assert re.search(rf"\b{word}\b", text.split("interval]", 1)[1])
 
@@ -99,6 +99,12 @@ def test_it_fits_and_the_change_stays_beside_its_interval(width):
 def test_a_row_says_before_after_and_what_it_means():
     (row,) = (line for line in drawn(140) if line.startswith("general"))
     assert " ".join(row.split()) == "general [en] 12,345 23.5k 3.100 13.100 +10.000 [+9.980, +10.020] lost"
+
+
+def test_a_change_that_rounds_to_nothing_has_no_minus():
+    row = suite(before=-0.0, after=0.0, change=-0.0001, low=-0.0002, high=0.0)
+    assert "0.000  0.000  +0.000 [+0.000, +0.000]" in drawn(140, [row])[2]
+    assert number(-0.04, "points", "+") == "+0.0"
 
 
 def test_the_title_stands_above_and_the_unit_below():

@@ -115,7 +115,7 @@ def _cells(suite: SuiteRow, texts: bool) -> list[str]:
 
 def _number(value: float, places: int, sign: str = "") -> str:
     """Returns a number with some decimals, or with two digits if it is so large that columns would fall away."""
-    return f"{value:{sign}.{places}f}" if abs(value) < LARGE else f"{value:{sign}.2g}"
+    return f"{value:{sign}z.{places}f}" if abs(value) < LARGE else f"{value:{sign}.2g}"
 
 
 def verdict_lines(judged: VerdictRow, suites: Sequence[SuiteRow], brief: bool = False) -> list[str]:

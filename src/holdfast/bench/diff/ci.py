@@ -85,7 +85,7 @@ def _cases(record: DiffRecord) -> Iterator[Case]:
 
 def _row(row: SuiteRow, judged: VerdictRow | None) -> str:
     word = judged.suites[row.name].word if judged is not None and row.name in judged.suites else row.role
-    before, after = (f"{value:.{_places(row.unit)}f}" for value in (row.before, row.after))
+    before, after = (f"{value:z.{_places(row.unit)}f}" for value in (row.before, row.after))
     change = f"{_number(row.change, row.unit)}{_ends(row.low, row.high, row.unit)}"
     return f"| {_md(row.name)} | {before} | {after} | {change} | {word} |"
 
@@ -95,7 +95,7 @@ def _places(unit: str) -> int:
 
 
 def _number(value: float, unit: str) -> str:
-    return f"{value:+.{_places(unit)}f}"
+    return f"{value:+z.{_places(unit)}f}"
 
 
 def _ends(low: float | None, high: float | None, unit: str) -> str:
