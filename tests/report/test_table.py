@@ -39,7 +39,7 @@ SUITES = [
 
 def drawn(width, suites=SUITES, **named):
     console = Console(width=width, file=io.StringIO())
-    console.print(before_after(suites, **named))
+    console.print(before_after(suites, width=width, **named))
     return console.file.getvalue().splitlines()
 
 
@@ -94,6 +94,20 @@ def test_it_fits_and_the_change_stays_beside_its_interval(width):
         assert cell in text
     for word in ("cannot", "enough", "documents", "lost"):
         assert re.search(rf"\b{word}\b", text.split("interval]", 1)[1])
+
+
+@pytest.mark.parametrize("width", [60, 72, 79])
+def test_a_narrow_terminal_shows_every_number_and_word_whole(width):
+    lines = drawn(width)
+    assert max(map(len, lines)) <= width
+    text = "\n".join(lines)
+    for cell in ("-1.158", "[-2.563, +0.246]", "[one document]", "[+9.980, +10.020]", "1.23M", "12,345", "13.100"):
+        assert cell in text
+    for word in ("suite", "task", "general", "reading", "cannot", "nats", "lost"):
+        assert re.search(rf"\b{word}\b", text)
+    start = lines[1].index("reading")
+    assert "notenoughdocuments" in "".join(line[start:].strip() for line in lines).replace(" ", "")
+    assert "…" not in text
 
 
 def test_a_row_says_before_after_and_what_it_means():

@@ -46,8 +46,7 @@ def draw_reliability(record: CalibrationRow | None, folder: Path, title: str) ->
         raise HoldfastError("Plots need matplotlib: pip install matplotlib.") from error
     out = io.BytesIO()
     # A $ in a name begins no formula.
-    settings = {"svg.hashsalt": "holdfast", "svg.fonttype": "none", "text.parse_math": False}
-    with matplotlib.rc_context(settings):
+    with matplotlib.rc_context({"svg.hashsalt": "holdfast", "svg.fonttype": "none", "text.parse_math": False}):
         _figure(record, title).savefig(out, format="svg", metadata={"Date": None})
     path = folder / FILE
     write_atomically(path, out.getvalue().decode())
