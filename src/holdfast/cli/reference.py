@@ -6,16 +6,19 @@ import argparse
 import sys
 
 from holdfast.bench.machine.files import write_atomically
-from holdfast.cli.commands import COMMANDS, EPILOG, build_parser
+from holdfast.cli.commands import COMMANDS, EPILOG, EPILOGS, build_parser
 from holdfast.report.markdown import table_row, wrapped
 
 
 def page() -> str:
     """Returns the commands and their flags as Markdown."""
-    lines = ["# Command line", "", "Written by `make docs` from the declarations; do not edit.", "", *wrapped(EPILOG)]
+    lines = ["# Command line", "", "Written by `make docs` from the declarations; do not edit.", ""]
+    lines += wrapped(f"{EPILOG} A command with other ones says so.")
     parsers = _parsers(build_parser())
     for command in COMMANDS:
-        lines += ["", f"## holdfast {command.name}", "", *wrapped(command.text), "", "| Flag | Meaning |", "|---|---|"]
+        lines += ["", f"## holdfast {command.name}", "", *wrapped(command.text), ""]
+        lines += [*wrapped(EPILOGS[command.name]), ""] if command.name in EPILOGS else []
+        lines += ["| Flag | Meaning |", "|---|---|"]
         lines += [_row(action) for action in parsers[command.name]._actions if action.dest != "help"]
     return "\n".join(lines) + "\n"
 
