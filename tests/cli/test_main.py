@@ -161,6 +161,24 @@ def test_a_file_that_is_not_there_is_named():
         spec("--config", "none.yaml")
 
 
+def test_a_file_without_a_name_is_not_left_out():
+    with pytest.raises(HoldfastError, match="--config '': give the name of a file"):
+        spec(*NEEDED, "--config", "")
+
+
+def test_a_repeated_key_of_json_is_an_error_as_in_yaml(tmp_path):
+    path = tmp_path / "run.json"
+    path.write_text('{"seed": 1, "training": {"a": 1}, "seed": 2}')
+    with pytest.raises(HoldfastError, match="is not JSON: the key 'seed' is given twice"):
+        spec(*NEEDED, "--config", str(path))
+
+
+def test_the_home_folder_stands_for_itself_in_the_name_of_the_file(tmp_path, monkeypatch):
+    (tmp_path / "run.yaml").write_text("seed: 7\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert spec(*NEEDED, "--config", "~/run.yaml").seed == 7
+
+
 @pytest.mark.parametrize(
     "words",
     [
