@@ -1,6 +1,7 @@
 """The command line: what it declares, what it passes on, and what it says when something is wrong."""
 
 import dataclasses
+import re
 import subprocess
 import sys
 import types
@@ -159,6 +160,15 @@ def test_a_wrong_file_is_answered_with_one_sentence(tmp_path, text, sentence):
 def test_a_file_that_is_not_there_is_named():
     with pytest.raises(HoldfastError, match=r"Cannot read none\.yaml: No such file"):
         spec("--config", "none.yaml")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["train", *NEEDED, "--seed"], ["compare", *NEEDED[:4], "--recipes", "MoFO()", "--keep", "k", "--seeds", "1"]],
+)
+def test_a_seed_that_no_generator_takes_is_refused_at_once(words, capsys):
+    assert main([*words, str(2**32)]) == 1
+    assert re.search(rf"--seeds? [\d ]+: give .* below {2**32}", capsys.readouterr().err)
 
 
 def test_a_file_without_a_name_is_not_left_out():

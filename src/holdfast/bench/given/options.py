@@ -16,9 +16,16 @@ from typing import Any, Literal, Self
 from holdfast.core.errors import HoldfastError, nearest
 
 
-def option(help: str, default: Any = dataclasses.MISSING, *, metavar: str = "", low: float | None = None) -> Any:
-    """Returns a dataclass field with its help text, the name of its value, and its least value."""
-    about = {"help": help, "metavar": metavar, "low": low}
+def option(
+    help: str,
+    default: Any = dataclasses.MISSING,
+    *,
+    metavar: str = "",
+    low: float | None = None,
+    below: float | None = None,
+) -> Any:
+    """Returns a dataclass field with its help text, the name of its value, its least value, and what it is below."""
+    about = {"help": help, "metavar": metavar, "low": low, "below": below}
     if default == {}:
         return dataclasses.field(default_factory=dict, metadata=about)
     return dataclasses.field(default=default, metadata=about)
@@ -116,6 +123,9 @@ def _checked(field: dataclasses.Field[Any], hint: Any, value: Any) -> Any:
     low = field.metadata["low"]
     if low is not None and value is not None and value < low:
         raise HoldfastError(f"{flag_of(field.name)} {value!r}: give a whole number of at least {low}.")
+    below = field.metadata["below"]
+    if below is not None and value is not None and value >= below:
+        raise HoldfastError(f"{flag_of(field.name)} {value!r}: give a whole number below {below}.")
     return value
 
 
