@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import html.parser
 import json
@@ -11,8 +12,10 @@ import re
 import pytest
 from rich.console import Console
 
-from holdfast.bench.given.specs import ReportSpec
-from holdfast.bench.machine.files import write_jsonl
+from holdfast.bench.diff.diff import diff
+from holdfast.bench.diff.diff_record import AnswerRow, DiffRecord
+from holdfast.bench.given.specs import DiffSpec, ReportSpec
+from holdfast.bench.machine.files import write_json, write_jsonl
 from holdfast.cli.main import main
 from holdfast.core.errors import HoldfastError
 from holdfast.report.compare import report, show
@@ -147,6 +150,36 @@ def test_a_run_that_was_steered_has_its_alerts_and_no_heading_of_a_table(tmp_pat
     assert "It held back." in said
     assert "What the controller set" in said
     assert "budget used" not in said
+
+
+def diffed(folder, **values):
+    """A folder of a diff of the saved answers of a healing."""
+    answers = healing(folder) / "answers"
+    sides = {"base": str(answers / "base-test.jsonl"), "tuned": str(answers / "healed-test.jsonl")}
+    record = diff(DiffSpec(**sides, out=str(folder / "diff")), Console(quiet=True))
+    if values:
+        write_json(folder / "diff" / DiffRecord.FILE, dataclasses.replace(record, **values).to_dict())
+    return folder / "diff"
+
+
+def test_a_diff_of_questions_alone_has_a_page(tmp_path):
+    asked = AnswerRow(suite="asked", item="1", asked="Who | is it?", right="", before="A cook.", after="A smith.")
+    folder = diffed(tmp_path, suites=(), asked=(asked,))
+    for side in ("base", "tuned"):
+        (folder / f"{side}.jsonl").write_text("")
+    _, said = page(tmp_path, folder)
+    assert "Questions that were asked beside the suites" in said
+    assert "A smith." in said
+
+
+@pytest.mark.parametrize(
+    "options", [{"budget": {"points": 2}}, {"reach": 0.5}, {"out": "tables"}, {"format": "json"}], ids=str
+)
+def test_a_page_of_a_diff_alone_refuses_options_of_runs(tmp_path, options):
+    where = str(tmp_path / "page.html")
+    with pytest.raises(HoldfastError, match="leave out --budget, --reach, --out and --format"):
+        report(ReportSpec(runs=(str(diffed(tmp_path)),), html=where, **options))
+    assert not (tmp_path / "page.html").exists()
 
 
 def test_the_budget_of_the_report_judges_a_run_again(tmp_path):
