@@ -157,7 +157,7 @@ def license_of(base: str) -> str | None:
         return PACKAGE_LICENSE
     path = Path(folder_or_name(base)).expanduser() / CARD
     try:
-        front = re.match(r"---\s*\n(.*?)\n---", path.read_text(encoding="utf-8"), re.DOTALL)
+        front = re.match(r"---\s*\n(.*?)\n---", path.read_text(encoding="utf-8-sig"), re.DOTALL)
     except (OSError, UnicodeDecodeError):
         return None
     found = re.search(r"^license:\s*['\"]?([\w.-]+)", front[1], re.MULTILINE) if front else None
