@@ -297,11 +297,11 @@ class CompareSpec(TrainingSpec):
         if (
             not self.doses
             or len({*self.doses}) < len(self.doses)
-            or not 0 < min(self.doses) <= max(self.doses) < math.inf
+            or not all(0 < dose < math.inf for dose in self.doses)
         ):
             raise HoldfastError(f"--doses {' '.join(map(str, self.doses))}: give numbers above 0, each once.")
         check_seeds(self.seeds)
-        if not self.adapter_rate > 0:
+        if not 0 < self.adapter_rate < math.inf:
             raise HoldfastError(f"--adapter-rate {self.adapter_rate}: give a number above 0.")
 
 
