@@ -40,14 +40,10 @@ def report(spec: ReportSpec) -> tuple[TradeOff, ...]:
 
 def _reported(spec: ReportSpec) -> tuple[tuple[TradeOff, ...], list[str]]:
     """Returns the trade-offs, and why some sets of runs have none."""
-    whole = {place: what for place in spec.runs if (what := whole_of(place)) is not None}
-    if len(whole) == len({*spec.runs}) and (spec.live or spec.html is not None):
-        _refuse_of_runs(spec)
+    whole = _whole(spec)
     if spec.live:
         serve(spec, Console(stderr=True))
         return (), []
-    for place, what in whole.items() if spec.html is None else ():
-        raise HoldfastError(f"{place} holds {what}, not a run: write its page with --html FILE.")
     if spec.html is not None:
         write_page(spec, spec.html)
     every, reasons = _tradeoffs(spec, [place for place in spec.runs if place not in whole])
@@ -57,6 +53,16 @@ def _reported(spec: ReportSpec) -> tuple[tuple[TradeOff, ...], list[str]]:
         for number, record in enumerate(every):
             write(record, Path(spec.out), "" if len(every) == 1 else f"-{number + 1}")
     return every, list(map(str, reasons))
+
+
+def _whole(spec: ReportSpec) -> list[str]:
+    """Returns the folders that have a page alone; refuses them without a page, and options that act on runs alone."""
+    whole = {place: what for place in spec.runs if (what := whole_of(place)) is not None}
+    for place, what in whole.items() if spec.html is None and not spec.live else ():
+        raise HoldfastError(f"{place} holds {what}, not a run: write its page with --html FILE.")
+    if len(whole) == len({*spec.runs}):
+        _refuse_of_runs(spec)
+    return list(whole)
 
 
 def _refuse_of_runs(spec: ReportSpec) -> None:

@@ -37,9 +37,15 @@ def guard_lines(guard: GuardRow, training_seconds: float, *, course: bool = True
         pulled = "" if part is None else f", pulled back to {part:.0%} of the change of the weights"
         lines.append(f"  At the end{pulled}{_saw(looks[-1])}.")
     lines += course_lines(guard) if course else []
-    for alert in guard.alerts:
-        lines.append(f"  Alert at step {alert.step:,}: {escape(alert.name)}: {escape(alert.sentence)}.")
-    return lines if guard.sentence is None else [*lines, f"  {escape(guard.sentence)}"]
+    return [*lines, *_last_lines(guard)]
+
+
+def _last_lines(guard: GuardRow) -> list[str]:
+    """Returns the alerts of a guard, and what it did."""
+    alerts = [
+        f"  Alert at step {alert.step:,}: {escape(alert.name)}: {escape(alert.sentence)}." for alert in guard.alerts
+    ]
+    return alerts if guard.sentence is None else [*alerts, f"  {escape(guard.sentence)}"]
 
 
 def course_lines(guard: GuardRow) -> list[str]:

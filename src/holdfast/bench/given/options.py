@@ -120,13 +120,18 @@ def _checked(field: dataclasses.Field[Any], hint: Any, value: Any) -> Any:
         return None
     if not matches_type(value, hint):
         raise HoldfastError(f"{flag_of(field.name)} {value!r}: give {describe_type(hint)}.")
-    low = field.metadata["low"]
-    if low is not None and value is not None and value < low:
-        raise HoldfastError(f"{flag_of(field.name)} {value!r}: give a whole number of at least {low}.")
-    below = field.metadata["below"]
-    if below is not None and value is not None and value >= below:
-        raise HoldfastError(f"{flag_of(field.name)} {value!r}: give a whole number below {below}.")
+    if value is not None:
+        _check_range(field, value)
     return value
+
+
+def _check_range(field: dataclasses.Field[Any], value: Any) -> None:
+    """Raises `HoldfastError` for a number that is too small or too large."""
+    low, below = field.metadata["low"], field.metadata["below"]
+    if low is not None and value < low:
+        raise HoldfastError(f"{flag_of(field.name)} {value!r}: give a whole number of at least {low}.")
+    if below is not None and value >= below:
+        raise HoldfastError(f"{flag_of(field.name)} {value!r}: give a whole number below {below}.")
 
 
 def _as_float(value: Any) -> Any:
