@@ -1,6 +1,7 @@
 """The command line: what it declares, what it passes on, and what it says when something is wrong."""
 
 import dataclasses
+import re
 import subprocess
 import sys
 import types
@@ -159,6 +160,33 @@ def test_a_wrong_file_is_answered_with_one_sentence(tmp_path, text, sentence):
 def test_a_file_that_is_not_there_is_named():
     with pytest.raises(HoldfastError, match=r"Cannot read none\.yaml: No such file"):
         spec("--config", "none.yaml")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["train", *NEEDED, "--seed"], ["compare", *NEEDED[:4], "--recipes", "MoFO()", "--keep", "k", "--seeds", "1"]],
+)
+def test_a_seed_that_no_generator_takes_is_refused_at_once(words, capsys):
+    assert main([*words, str(2**32)]) == 1
+    assert re.search(rf"--seeds? [\d ]+: give .* below {2**32}", capsys.readouterr().err)
+
+
+def test_a_file_without_a_name_is_not_left_out():
+    with pytest.raises(HoldfastError, match="--config '': give the name of a file"):
+        spec(*NEEDED, "--config", "")
+
+
+def test_a_repeated_key_of_json_is_an_error_as_in_yaml(tmp_path):
+    path = tmp_path / "run.json"
+    path.write_text('{"seed": 1, "training": {"a": 1}, "seed": 2}')
+    with pytest.raises(HoldfastError, match="is not JSON: the key 'seed' is given twice"):
+        spec(*NEEDED, "--config", str(path))
+
+
+def test_the_home_folder_stands_for_itself_in_the_name_of_the_file(tmp_path, monkeypatch):
+    (tmp_path / "run.yaml").write_text("seed: 7\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert spec(*NEEDED, "--config", "~/run.yaml").seed == 7
 
 
 @pytest.mark.parametrize(

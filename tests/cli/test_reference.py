@@ -18,3 +18,11 @@ def test_every_command_and_the_exit_codes_are_on_it():
     assert "2 forgot" in text
     assert "| `--raw / --no-raw` |" in text
     assert "| `--precision fp32\\|bf16\\|fp16\\|auto` |" in text
+    assert "| `--engine local\\|ray\\|ADDRESS` |" in text
+
+
+def test_a_command_with_exit_codes_of_its_own_states_them():
+    for name, says in (("verify", "2 it does not hold"), ("report", "0 done, with any verdicts"), ("suites", "0 done")):
+        part = " ".join(page().partition(f"## holdfast {name}\n")[2].partition("\n## ")[0].split())
+        assert says in part.partition("Exit codes: ")[2].partition(" | ")[0]
+    assert "Exit codes" not in page().partition("## holdfast train\n")[2].partition("\n## ")[0]

@@ -121,10 +121,19 @@ def test_a_setting_with_another_loss_or_order_is_refused_by_name(trainer_class, 
         ({"recipe": "MaskTarget()"}, "Did you mean 'MaskTheTarget'"),
         ({"recipe": "auto", "budget": {"point": 2}}, "point"),
         ({"receipt": "MaskTheTarget()"}, "Unknown key 'receipt' in the block holdfast. Did you mean 'recipe'"),
+        ({"recipe": "auto"}, "^recipe: auto holds a run inside a budget, and there is none"),
+        ({"recipe": "MoFO()", "keep": ["general"]}, "^keep: is for the guard of a budget"),
+        ({"recipe": "MoFO()", "learn": "new.jsonl"}, "^learn: is for the guard of a budget"),
     ],
-    ids=["none", "nothing", "method", "budget", "key"],
+    ids=["none", "nothing", "method", "budget", "key", "auto", "keep", "learn"],
 )
 def test_a_mistake_in_the_block_ends_before_a_model_is_loaded(trainer_class, block, says):
     plugin = stand_ins.loaded("holdfast.plugins.axolotl.HoldfastPlugin")()
     with pytest.raises(HoldfastError, match=says):
         stand_ins.checked(plugin, {"holdfast": block})
+
+
+def test_a_config_that_lacks_the_block_ends_before_a_model_is_loaded(trainer_class):
+    plugin = stand_ins.loaded("holdfast.plugins.axolotl.HoldfastPlugin")()
+    with pytest.raises(HoldfastError, match="has no block holdfast"):
+        stand_ins.checked(plugin, {})

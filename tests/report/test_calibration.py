@@ -84,6 +84,12 @@ def test_the_diagram_shows_each_suite_and_the_number_of_items_in_each_bin(tmp_pa
     assert draw_reliability(row, tmp_path, "base -> tuned").read_bytes() == again
 
 
+def test_a_dollar_in_a_name_is_no_formula(tmp_path):
+    shown = texts(draw_reliability(record(**{"a$x^{_$": 60}), tmp_path, "$b_{$"))
+    assert "a$x^{_$: 60 items" in shown
+    assert "$b_{$" in shown
+
+
 def test_suites_beyond_the_panels_are_counted(tmp_path):
     sizes = {f"s{n}": 50 + n for n in range(PANELS + 1)}
     shown = texts(draw_reliability(record(**sizes), tmp_path, "t"))

@@ -29,6 +29,11 @@ def test_it_says_how_often_it_looked_and_at_what_cost():
     )
 
 
+def test_a_loss_that_rounds_to_nothing_has_no_sign():
+    look = LookRow(step=9, points_lost=-0.04, nats_lost=-0.0, learned=5.0)
+    assert ": 0.0 points and 0.000 nats per token lost" in said(looks=(look,))[1]
+
+
 def test_it_names_the_symptoms_that_looks_showed():
     alert = AlertRow(step=50, name="loops", family="verbosity collapse", effect=30.0, sentence="33% repeat [x]")
     assert said(alerts=(alert,))[-1] == "  Alert at step 50: loops: 33% repeat \\[x]."

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from holdfast.bench.measured.outcome import LearnedUnit, Learning, SuiteRow, VerdictRow
 from holdfast.bench.run.record import MemoryRow, RunRecord
-from holdfast.report.reading import learned_lines, reading
+from holdfast.report.reading import learned_lines, number, reading
 from holdfast.report.table import before_after, show, verdict_lines
 
 
@@ -39,7 +39,7 @@ SUITES = [
 
 def drawn(width, suites=SUITES, **named):
     console = Console(width=width, file=io.StringIO())
-    console.print(before_after(suites, **named))
+    console.print(before_after(suites, width=width, **named))
     return console.file.getvalue().splitlines()
 
 
@@ -90,15 +90,35 @@ def test_it_fits_and_the_change_stays_beside_its_interval(width):
     lines = drawn(width)
     assert max(map(len, lines)) <= width
     text = "\n".join(lines)
-    for number in ("-1.158 [-2.563, +0.246]", "-1.158 [one document]", "+10.000 [+9.980, +10.020]", "1.23M", "12,345"):
-        assert number in text
+    for cell in ("-1.158 [-2.563, +0.246]", "-1.158 [one document]", "+10.000 [+9.980, +10.020]", "1.23M", "12,345"):
+        assert cell in text
     for word in ("cannot", "enough", "documents", "lost"):
         assert re.search(rf"\b{word}\b", text.split("interval]", 1)[1])
+
+
+@pytest.mark.parametrize("width", [60, 72, 79])
+def test_a_narrow_terminal_shows_every_number_and_word_whole(width):
+    lines = drawn(width)
+    assert max(map(len, lines)) <= width
+    text = "\n".join(lines)
+    for cell in ("-1.158", "[-2.563, +0.246]", "[one document]", "[+9.980, +10.020]", "1.23M", "12,345", "13.100"):
+        assert cell in text
+    for word in ("suite", "task", "general", "reading", "cannot", "nats", "lost"):
+        assert re.search(rf"\b{word}\b", text)
+    start = lines[1].index("reading")
+    assert "notenoughdocuments" in "".join(line[start:].strip() for line in lines).replace(" ", "")
+    assert "…" not in text
 
 
 def test_a_row_says_before_after_and_what_it_means():
     (row,) = (line for line in drawn(140) if line.startswith("general"))
     assert " ".join(row.split()) == "general [en] 12,345 23.5k 3.100 13.100 +10.000 [+9.980, +10.020] lost"
+
+
+def test_a_change_that_rounds_to_nothing_has_no_minus():
+    row = suite(before=-0.0, after=0.0, change=-0.0001, low=-0.0002, high=0.0)
+    assert "0.000  0.000  +0.000 [+0.000, +0.000]" in drawn(140, [row])[2]
+    assert number(-0.04, "points", "+") == "+0.0"
 
 
 def test_the_title_stands_above_and_the_unit_below():

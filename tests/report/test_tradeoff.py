@@ -174,6 +174,15 @@ def test_no_two_recipes_that_are_named_have_one_colour_and_names_are_whole(runs,
     assert names[1] in {label.replace("\n", " ") for label in drawn}
 
 
+def test_a_dollar_in_a_name_is_no_formula(runs, tmp_path):
+    (found,) = report(ReportSpec(runs=(runs,)))
+    about = dataclasses.replace(found.about, data="a$x^{_$.jsonl")
+    recipe = dataclasses.replace(found.recipes[0], recipe="Rehearsal('$b_{$')")
+    _, svg = draw(dataclasses.replace(found, about=about, recipes=(recipe,)), tmp_path)
+    assert "a$x^{_$.jsonl" in svg.read_text()
+    assert "Rehearsal('$b_{$')" in svg.read_text()
+
+
 def test_runs_of_two_kinds_are_two_tables(tmp_path):
     write(tmp_path / "runs" / "a", "Train(lr=0.0001)", learned=0.8, kept=0.9)
     write(tmp_path / "runs" / "b", "Train(lr=0.0001)", learned=0.8, kept=0.9, spec={"data": "other.jsonl"})

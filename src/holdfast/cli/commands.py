@@ -22,9 +22,13 @@ from holdfast.core.errors import nearest
 
 EPILOG = "Exit codes: 0 kept, 1 error, 2 forgot, 3 not enough evidence, 4 kept, but learned nothing or little."
 SEVERAL = "Exit codes: 0 done, with any verdicts of the runs; 1 error, or a failed run."
+LISTED = "Exit codes: 0 done, 1 error."
 EPILOGS = {
+    "demo": SEVERAL,
     "compare": SEVERAL,
     "report": SEVERAL,
+    "methods": LISTED,
+    "suites": LISTED,
     "plan": "Exit codes: 0 done, whatever the advice; 1 error.",
     "verify": "Exit codes: 0 the certificate holds, 1 error, 2 it does not hold, 3 that cannot be told.",
 }

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from holdfast.bench.given.options import Options
 from holdfast.bench.given.yaml_files import read_config
+from holdfast.core.errors import HoldfastError
 
 Spec = TypeVar("Spec", bound=Options)
 
@@ -18,8 +19,10 @@ def spec_from(arguments: argparse.Namespace, kind: type[Spec]) -> Spec:
     For `training` and `budget` the two are merged key by key.
 
     Raises:
-        HoldfastError: The file cannot be read, or a key or value is wrong.
+        HoldfastError: The file has no name or cannot be read, or a key or value is wrong.
     """
+    if arguments.config == "":  # as of a variable that is not set; without the file, the rest would run as it is
+        raise HoldfastError("--config '': give the name of a file, or leave the flag out.")
     values = read_config(arguments.config) if arguments.config else {}
     names = {field.name for field in dataclasses.fields(kind)}
     flags = {name: value for name, value in vars(arguments).items() if name in names}

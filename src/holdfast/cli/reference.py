@@ -6,16 +6,19 @@ import argparse
 import sys
 
 from holdfast.bench.machine.files import write_atomically
-from holdfast.cli.commands import COMMANDS, EPILOG, build_parser
-from holdfast.report.markdown import wrapped
+from holdfast.cli.commands import COMMANDS, EPILOG, EPILOGS, build_parser
+from holdfast.report.markdown import table_row, wrapped
 
 
 def page() -> str:
     """Returns the commands and their flags as Markdown."""
-    lines = ["# Command line", "", "Written by `make docs` from the declarations; do not edit.", "", *wrapped(EPILOG)]
+    lines = ["# Command line", "", "Written by `make docs` from the declarations; do not edit.", ""]
+    lines += wrapped(f"{EPILOG} A command with other ones says so.")
     parsers = _parsers(build_parser())
     for command in COMMANDS:
-        lines += ["", f"## holdfast {command.name}", "", *wrapped(command.text), "", "| Flag | Meaning |", "|---|---|"]
+        lines += ["", f"## holdfast {command.name}", "", *wrapped(command.text), ""]
+        lines += [*wrapped(EPILOGS[command.name]), ""] if command.name in EPILOGS else []
+        lines += ["| Flag | Meaning |", "|---|---|"]
         lines += [_row(action) for action in parsers[command.name]._actions if action.dest != "help"]
     return "\n".join(lines) + "\n"
 
@@ -27,11 +30,10 @@ def _parsers(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentPars
 
 
 def _row(action: argparse.Action) -> str:
-    values = action.metavar or ("\\|".join(action.choices) if action.choices else "")
+    values = str(action.metavar or "|".join(action.choices or ()))
     several = " ..." if action.nargs == "+" else ""
     flag = " ".join(filter(None, (" / ".join(action.option_strings), f"{values}{several}")))
-    meaning = (action.help or "") % {"default": action.default}
-    return f"| `{flag}` | {meaning.replace('|', chr(92) + '|')} |"
+    return table_row([f"`{flag}`", (action.help or "") % {"default": action.default}])
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sized
 from typing import Any, cast
 
 from axolotl.integrations.base import BasePlugin
-from pydantic import BaseModel, field_validator
+from pydantic import BaseModel, Field, field_validator
 from transformers import Trainer
 
 from holdfast.core.errors import HoldfastError
@@ -50,7 +50,7 @@ class HoldfastArgs(BaseModel):
         holdfast: The options of the plug-in (`holdfast.plugins.options.PluginOptions`).
     """
 
-    holdfast: dict[str, Any] | None = None
+    holdfast: dict[str, Any] | None = Field(default=None, validate_default=True)
 
     @field_validator("holdfast")
     @classmethod

@@ -43,6 +43,20 @@ class PluginOptions(Options):
         if self.recipe is not None and self.recipe != AUTO:
             parse(self.recipe)
         self.watching()
+        if not self.budget:
+            self._refuse_watching()
+
+    def _refuse_watching(self) -> None:
+        """Raises `HoldfastError` for an option that only a budget gives a meaning."""
+        if self.recipe == AUTO:
+            raise HoldfastError(
+                "recipe: auto holds a run inside a budget, and there is none: give budget: {points: 2}."
+            )
+        for name in ("keep", "learn"):
+            if getattr(self, name):
+                raise HoldfastError(
+                    f"{name}: is for the guard of a budget, and there is none: give budget: {{points: 2}}."
+                )
 
     def watching(self) -> tuple[Budget | None, Guard | None]:
         """Returns the budget and the guard that watches it; None for both without a budget."""

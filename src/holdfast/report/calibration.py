@@ -67,12 +67,12 @@ def _add(table: Table, suite: SuiteCalibration, figures: tuple[str, ...]) -> Non
 
 def _cells(figure: CalibrationFigure, sign: str = "") -> tuple[str, str, str, str]:
     low, high = figure.change.low, figure.change.high
-    ends = " [one group]" if low is None or high is None else f" [{low:+.3f}, {high:+.3f}]"
+    ends = " [one group]" if low is None or high is None else f" [{low:+z.3f}, {high:+z.3f}]"
     expected = [figure.before_if_calibrated, figure.after_if_calibrated]
     return (
-        f"{figure.before.value:{sign}.3f}",
-        f"{figure.after.value:{sign}.3f}",
-        escape(f"{figure.change.value:+.3f}{ends}"),
+        f"{figure.before.value:{sign}z.3f}",
+        f"{figure.after.value:{sign}z.3f}",
+        escape(f"{figure.change.value:+z.3f}{ends}"),
         " ".join(f"{value:.3f}" for value in expected if value is not None),
     )
 

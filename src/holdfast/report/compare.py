@@ -13,6 +13,7 @@ from holdfast.bench.compare.compare import CompareResult
 from holdfast.bench.compare.finished_runs import comparable_runs, read_finished_runs
 from holdfast.bench.compare.tradeoff import tradeoff
 from holdfast.bench.compare.tradeoff_record import TradeOff
+from holdfast.bench.given.limits import REACH
 from holdfast.bench.given.specs import ReportSpec
 from holdfast.bench.machine.files import write_atomically, write_json
 from holdfast.bench.machine.lines import print_line
@@ -39,14 +40,12 @@ def report(spec: ReportSpec) -> tuple[TradeOff, ...]:
 
 def _reported(spec: ReportSpec) -> tuple[tuple[TradeOff, ...], list[str]]:
     """Returns the trade-offs, and why some sets of runs have none."""
+    whole = _whole(spec)
     if spec.live:
         serve(spec, Console(stderr=True))
         return (), []
     if spec.html is not None:
         write_page(spec, spec.html)
-    whole = {place: what for place in spec.runs if (what := whole_of(place)) is not None}
-    for place, what in whole.items() if spec.html is None else ():
-        raise HoldfastError(f"{place} holds {what}, not a run: write its page with --html FILE.")
     every, reasons = _tradeoffs(spec, [place for place in spec.runs if place not in whole])
     if reasons and not (every or spec.html):
         raise reasons[0]
@@ -54,6 +53,26 @@ def _reported(spec: ReportSpec) -> tuple[tuple[TradeOff, ...], list[str]]:
         for number, record in enumerate(every):
             write(record, Path(spec.out), "" if len(every) == 1 else f"-{number + 1}")
     return every, list(map(str, reasons))
+
+
+def _whole(spec: ReportSpec) -> list[str]:
+    """Returns the folders that have a page alone; refuses them without a page, and options that act on runs alone."""
+    whole = {place: what for place in spec.runs if (what := whole_of(place)) is not None}
+    for place, what in whole.items() if spec.html is None and not spec.live else ():
+        raise HoldfastError(f"{place} holds {what}, not a run: write its page with --html FILE.")
+    if len(whole) == len({*spec.runs}):
+        _refuse_of_runs(spec)
+    return list(whole)
+
+
+def _refuse_of_runs(spec: ReportSpec) -> None:
+    """Raises `HoldfastError` for options of a page without a run that only runs give a meaning."""
+    if spec.budget or spec.reach != REACH or spec.out is not None or spec.format != "table":
+        raise HoldfastError(
+            "A page of diffs, fits and healings keeps their verdicts and has no table beside it: leave out --budget,"
+            " --reach, --out and --format. `holdfast diff FOLDER/base.jsonl FOLDER/tuned.jsonl --budget points=2`"
+            " judges a diff again."
+        )
 
 
 def _tradeoffs(spec: ReportSpec, given: Sequence[str]) -> tuple[tuple[TradeOff, ...], list[HoldfastError]]:

@@ -80,9 +80,9 @@ def _came_to(done: DemoResult, name: str) -> str:
     run, first = done.runs[name], next(iter(done.runs.values()))
     kept = [row.change for row in _points(run) if row.role == "retained"]
     learned = next(row.after for row in _points(run) if row.role == "learned")
-    worst = f"({-min(kept):.0f} on the worst suite)"
+    worst = f"({-min(kept):z.0f} on the worst suite)"
     mean = statistics.mean(kept)
-    moved = f"lost {-mean:.1f}" if mean <= 0 else f"gained {mean:.1f}"
+    moved = f"lost {-mean:z.1f}" if mean <= 0 else f"gained {mean:.1f}"
     summary = f"knows {learned:.0f}% about the new people, and {moved} points of old knowledge {worst}"
     if done.task == "rerank":
         summary = f"ranks contracts with an nDCG@10 of {learned:.1f}, and {moved} points in the other domains {worst}"
@@ -148,4 +148,4 @@ def _points(run: RunResult) -> Sequence[SuiteRow]:
 
 
 def _cell(row: SuiteRow) -> str:
-    return f"{row.after:.1f} ({row.change:+.1f})"
+    return f"{row.after:.1f} ({row.change:+z.1f})"

@@ -30,7 +30,7 @@ def show(record: DiffRecord, console: Console | None = None, as_json: bool = Fal
     if record.asked and not record.suites:
         return
     points = points_of(record.ranking)
-    console.print(before_after(record.suites, judged=record.verdict, learned=record.learned, points=points))
+    console.print(before_after(record.suites, "", record.verdict, record.learned, points, console.width))
     show_calibration(record.calibration, console)
     if record.ranking is not None:
         console.print(ranking_table(record.ranking))

@@ -24,7 +24,7 @@ def show(record: FitRecord, console: Console | None = None, as_json: bool = Fals
         print_line(console, json.dumps(record.to_dict(), indent=2))
         return
     points = points_of(record.ranking)
-    console.print(before_after(record.suites, judged=record.verdict, learned=record.learned, points=points))
+    console.print(before_after(record.suites, "", record.verdict, record.learned, points, console.width))
     if record.ranking is not None:
         console.print(ranking_table(record.ranking))
     assert record.verdict is not None

@@ -32,10 +32,24 @@ def draw(record: TradeOff, folder: Path, name: str = "frontier") -> list[Path]:
     """
     try:
         import matplotlib
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
     except ImportError as error:
         raise HoldfastError("Plots need matplotlib: pip install matplotlib.") from error
+    written = []
+    folder.mkdir(parents=True, exist_ok=True)
+    with matplotlib.rc_context({"svg.hashsalt": "holdfast", "text.parse_math": False}):  # $ in a name is no formula
+        figure = _figure(record)
+        for kind in ("png", "svg"):
+            out = io.BytesIO()
+            figure.savefig(out, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else {"Software": None})
+            written.append(_write(folder / f"{name}.{kind}", out.getvalue()))
+    return written
+
+
+def _figure(record: TradeOff) -> Any:
+    """Returns the plot of a trade-off."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(10.0, 5.6), layout="constrained")
     FigureCanvasAgg(figure)
     axis = figure.add_subplot()
@@ -54,14 +68,7 @@ def draw(record: TradeOff, folder: Path, name: str = "frontier") -> list[Path]:
     axis.grid(alpha=0.25)
     figure.legend(loc="outside right upper", fontsize=7, frameon=False)
     axis.set_title(f"{record.about.model} learns {record.about.data}", fontsize=10, loc="left")
-    written = []
-    folder.mkdir(parents=True, exist_ok=True)
-    with matplotlib.rc_context({"svg.hashsalt": "holdfast"}):
-        for kind in ("png", "svg"):
-            out = io.BytesIO()
-            figure.savefig(out, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else {"Software": None})
-            written.append(_write(folder / f"{name}.{kind}", out.getvalue()))
-    return written
+    return figure
 
 
 def _worth_naming(rows: Sequence[RecipeRow]) -> list[RecipeRow]:

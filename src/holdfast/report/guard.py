@@ -12,12 +12,13 @@ WORTH_SAYING = 0.05
 """Share of the training time above which the text advises a cheaper guard."""
 
 
-def guard_lines(guard: GuardRow, training_seconds: float) -> list[str]:
+def guard_lines(guard: GuardRow, training_seconds: float, *, course: bool = True) -> list[str]:
     """Returns the number and cost of a guard's looks, its actions, and advice on what to try next.
 
     Args:
         guard: The record of the guard.
         training_seconds: Time of the training in seconds, looks included.
+        course: Whether to include the table of a controller; a page has its plot.
     """
     looks, best = guard.looks, guard.model_of
     share = guard.seconds / training_seconds if training_seconds else 0.0
@@ -35,10 +36,16 @@ def guard_lines(guard: GuardRow, training_seconds: float) -> list[str]:
         part = looks[-1].share
         pulled = "" if part is None else f", pulled back to {part:.0%} of the change of the weights"
         lines.append(f"  At the end{pulled}{_saw(looks[-1])}.")
-    lines += course_lines(guard)
-    for alert in guard.alerts:
-        lines.append(f"  Alert at step {alert.step:,}: {escape(alert.name)}: {escape(alert.sentence)}.")
-    return lines if guard.sentence is None else [*lines, f"  {guard.sentence}"]
+    lines += course_lines(guard) if course else []
+    return [*lines, *_last_lines(guard)]
+
+
+def _last_lines(guard: GuardRow) -> list[str]:
+    """Returns the alerts of a guard, and what it did."""
+    alerts = [
+        f"  Alert at step {alert.step:,}: {escape(alert.name)}: {escape(alert.sentence)}." for alert in guard.alerts
+    ]
+    return alerts if guard.sentence is None else [*alerts, f"  {escape(guard.sentence)}"]
 
 
 def course_lines(guard: GuardRow) -> list[str]:
@@ -74,9 +81,9 @@ def _saw(look: LookRow | None) -> str:
         return ""
     lost = []
     if look.points_lost is not None and math.isfinite(look.points_lost):
-        lost.append(f"{look.points_lost:.1f} points")
+        lost.append(f"{look.points_lost:z.1f} points")
     if look.nats_lost is not None and math.isfinite(look.nats_lost):
-        lost.append(f"{look.nats_lost:.3f} nats per token")
+        lost.append(f"{look.nats_lost:z.3f} nats per token")
     learned = look.learned
     known = "" if learned is None else f", {learned:.1f} learned" if learned >= 0 else f", {-learned:.3f} nats to learn"
     return f": {' and '.join(lost) or 'no finite number'} lost{known} on the validation items"

@@ -43,11 +43,11 @@ def show(record: HealRecord, console: Console | None = None, as_json: bool = Fal
 
 
 def _table(record: HealRecord) -> Table:
-    """Returns a table of both models on test items: learned, lost, verdict."""
+    """Returns a table of both models on test items: learned, lost, verdict; a line for each unit."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), title_justify="left")
     table.add_column("on test items" if record.ranking is None else "on test queries")
     for name in ("learned", "lost"):
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(name, justify="right")
     table.add_column("verdict")
     healed = BeforeHealing(
         suites=record.suites,
@@ -66,7 +66,7 @@ def _row(learned: Learning, verdict: VerdictRow) -> tuple[str, str, str]:
         sign = -1.0 if mean.unit == "points" else 1.0
         ends = "" if mean.low is None or mean.high is None else _ends(mean.low * sign, mean.high * sign, mean.unit)
         losses.append(f"{number(0.0 + sign * mean.change, mean.unit)}{ends} {UNITS[mean.unit]}")
-    return ", ".join(gains) or learned.word, ", ".join(losses), verdict.word
+    return "\n".join(gains) or learned.word, "\n".join(losses), verdict.word
 
 
 def _ends(one: float, other: float, unit: str) -> str:

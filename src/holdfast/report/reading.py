@@ -25,7 +25,7 @@ def number(value: float | None, unit: str, sign: str = "") -> str:
     """Returns a number with one decimal for points and three for nats; `sign="+"` also marks positive numbers."""
     if value is None:
         return ""
-    return f"{value:{sign}.{1 if unit == 'points' else 3}f}"
+    return f"{value:{sign}z.{1 if unit == 'points' else 3}f}"
 
 
 def reading(suite: SuiteRow) -> str:

@@ -42,10 +42,22 @@ def draw_reliability(record: CalibrationRow | None, folder: Path, title: str) ->
         return None
     try:
         import matplotlib
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
     except ImportError as error:
         raise HoldfastError("Plots need matplotlib: pip install matplotlib.") from error
+    out = io.BytesIO()
+    # A $ in a name begins no formula.
+    with matplotlib.rc_context({"svg.hashsalt": "holdfast", "svg.fonttype": "none", "text.parse_math": False}):
+        _figure(record, title).savefig(out, format="svg", metadata={"Date": None})
+    path = folder / FILE
+    write_atomically(path, out.getvalue().decode())
+    return path
+
+
+def _figure(record: CalibrationRow, title: str) -> Any:
+    """Returns the diagrams under a title."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     shown, left_out = _shown(record)
     rows = math.ceil(len(shown) / 4)
     columns = math.ceil(len(shown) / rows)
@@ -60,12 +72,7 @@ def draw_reliability(record: CalibrationRow | None, folder: Path, title: str) ->
         _diagram(upper, lower, suite)
     if left_out:
         figure.supxlabel(f"{left_out} suites with fewer items are not drawn", fontsize=8, color="grey")
-    out = io.BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": "holdfast", "svg.fonttype": "none"}):
-        figure.savefig(out, format="svg", metadata={"Date": None})
-    path = folder / FILE
-    write_atomically(path, out.getvalue().decode())
-    return path
+    return figure
 
 
 def _shown(record: CalibrationRow) -> tuple[list[SuiteCalibration], int]:

@@ -48,9 +48,9 @@ def _present(row: SymptomRow) -> list[str]:
 
 def _effect(row: SymptomRow) -> str:
     """Returns the effect with its interval, its threshold and its adjusted p-value."""
-    ends = "" if row.low is None or row.high is None else f" [{row.low:+.1f}, {row.high:+.1f}]"
+    ends = "" if row.low is None or row.high is None else f" [{row.low:+z.1f}, {row.high:+z.1f}]"
     p = "p < 0.001" if (row.p_holm or 0.0) < 0.001 else f"p {row.p_holm:.3f}"
-    return f"{row.effect:+.1f}{ends} points, threshold {row.threshold:g}, {p}"
+    return f"{row.effect:+z.1f}{ends} points, threshold {row.threshold:g}, {p}"
 
 
 def _unchecked(rows: Sequence[SymptomRow], mend: str) -> list[str]:

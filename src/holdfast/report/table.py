@@ -29,7 +29,7 @@ def show(done: RunResult, console: Console | None = None) -> None:
     console, record = console or Console(), done.record
     points = points_of(record.ranking)
     if record.suites:
-        console.print(before_after(record.suites, judged=record.verdict, learned=record.learned, points=points))
+        console.print(before_after(record.suites, "", record.verdict, record.learned, points, console.width))
     else:
         console.print("Nothing was measured: give --test and --keep.")
     show_calibration(record.calibration, console)
@@ -52,6 +52,8 @@ def _draw(done: RunResult) -> Path | None:
     return draw_reliability(done.record.calibration, done.folder, f"{done.folder.name}: before and after training")
 
 
+NARROW = 80
+"""Below as many columns, some cells of a table of suites take two lines."""
 LARGE = 10_000
 """From this number on, a table shows two digits of it."""
 
@@ -62,10 +64,12 @@ def before_after(
     judged: VerdictRow | None = None,
     learned: Learning | None = None,
     points: str = "percent right",
+    width: int = NARROW,
 ) -> Table:
     """Returns a table of suites: scores before and after, the change with its paired interval, and its reading.
 
-    It fits 80 columns: long names of suites wrap, numbers do not.
+    It fits 80 columns: long names of suites wrap, numbers do not. It fits 60 columns with intervals below the changes,
+    and tokens below the items.
 
     Args:
         suites: One row for each suite.
@@ -73,6 +77,7 @@ def before_after(
         judged: The verdict; its words replace the readings of the suites that it judges.
         learned: The word on learning, used in the same way.
         points: What points are, for the caption.
+        width: Columns of the terminal.
     """
     words = words_of(judged, learned)
     texts = not suites or any(suite.unit != "points" for suite in suites)
@@ -85,19 +90,26 @@ def before_after(
         padding=(0, 1, 0, 0),
     )
     longest = max((len(suite.name) for suite in suites), default=0)
-    table.add_column("suite", overflow="fold", min_width=8 if texts else min(max(8, longest), 14))
-    for name in ("items", *(["tokens"] if texts else []), "before", "after", "change [95% interval]"):
+    least = 6 if width < NARROW else 8 if texts else min(max(8, longest), 14)
+    table.add_column("suite", overflow="fold", min_width=least)
+    headings = (*_below(["items", "tokens"][: 1 + texts], width), "before", "after")
+    for name in (*headings, "".join(_below(["change", " [95% interval]"], width))):
         table.add_column(escape(name), justify="right", no_wrap=True)
-    table.add_column("reading", min_width=9)
+    table.add_column("reading", overflow="fold", min_width=9 if width >= NARROW else 8)
     for suite in suites:
-        table.add_row(*_cells(suite, texts), words.get(suite.name) or reading(suite))
+        table.add_row(*_cells(suite, texts, width), words.get(suite.name) or reading(suite))
     units = {suite.unit for suite in suites}
     meanings = {"nats": "nats per supervised token, lower is better", "points": f"{points}, higher is better"}
     table.caption = f"before, after: {'; or '.join(text for unit, text in meanings.items() if unit in units)}; paired"
     return table
 
 
-def _cells(suite: SuiteRow, texts: bool) -> list[str]:
+def _below(texts: Sequence[str], width: int) -> list[str]:
+    """Returns the texts of neighbouring cells; in a narrow terminal one cell, with each text on a line."""
+    return [*texts] if width >= NARROW else ["\n".join(text.strip() for text in texts)]
+
+
+def _cells(suite: SuiteRow, texts: bool, width: int) -> list[str]:
     """Returns all cells of a suite except the last; `texts` adds the number of tokens."""
     places = 1 if suite.unit == "points" else 3
     low, high = (None if value is None else _number(value, places, "+") for value in (suite.low, suite.high))
@@ -106,16 +118,15 @@ def _cells(suite: SuiteRow, texts: bool) -> list[str]:
     scores = [_number(score, places) for score in (suite.before, suite.after)]
     return [
         escape(suite.name),
-        f"{suite.items:,}",
-        *tokens,
+        *_below([f"{suite.items:,}", *tokens], width),
         *scores,
-        escape(f"{_number(suite.change, places, '+')}{interval}"),
+        escape("".join(_below([_number(suite.change, places, "+"), interval], width))),
     ]
 
 
 def _number(value: float, places: int, sign: str = "") -> str:
     """Returns a number with some decimals, or with two digits if it is so large that columns would fall away."""
-    return f"{value:{sign}.{places}f}" if abs(value) < LARGE else f"{value:{sign}.2g}"
+    return f"{value:{sign}z.{places}f}" if abs(value) < LARGE else f"{value:{sign}.2g}"
 
 
 def verdict_lines(judged: VerdictRow, suites: Sequence[SuiteRow], brief: bool = False) -> list[str]:

@@ -14,6 +14,7 @@ from holdfast.bench.diff.ci import comment, junit
 from holdfast.bench.diff.diff import diff
 from holdfast.bench.diff.diff_record import AnswerRow, DiffRecord, ExampleRows
 from holdfast.bench.given.specs import DiffSpec
+from holdfast.bench.measured.learning import learning_of
 from holdfast.bench.measured.measurement import row_of
 from holdfast.bench.measured.verdict import verdict
 from holdfast.core.budget import Budget
@@ -58,6 +59,22 @@ def test_a_model_that_kept_passes_and_an_open_verdict_is_an_error():
     assert suite.get("errors") == "1"
     _, found = cases(record_of(0.9, None))
     assert found == {"verdict": ["skipped"]}
+
+
+@pytest.mark.parametrize(("learned", "word"), [(0.9, "learned"), (0.0, "not learned")])
+def test_a_comment_says_of_a_task_what_was_learned(learned, word):
+    scores = scores_of(learned=learned, kept=0.5, items=200)
+    record = dataclasses.replace(record_of(0.5, 2), learned=learning_of(changes(scores["before"], scores["after"])))
+    rows = [line.split(" | ") for line in comment(record).splitlines() if line.startswith("| ")]
+    assert {row[0]: (row[1], row[-1]) for row in rows} == {
+        "| suite": ("role", "reading |"), "| task": ("to learn", f"{word} |"), "| facts": ("to keep", "forgot |"),
+        "| sums": ("to keep", "forgot |"),
+    }  # fmt: skip
+
+
+def test_a_comment_without_a_budget_claims_nothing():
+    rows = [line for line in comment(record_of(0.5, None)).splitlines() if line.startswith("| ")][1:]
+    assert all(row.endswith("|  |") for row in rows)
 
 
 def test_hostile_names_make_no_element_and_mention_nobody():

@@ -50,6 +50,11 @@ def test_a_file_has_a_recipe_on_each_line(tmp_path):
     assert list(map(repr, found)) == ["LoRA(rank=2) + Finch()", "MoFO()", "DFT()"]
 
 
+def test_a_file_of_an_editor_on_windows_is_read(tmp_path):
+    (tmp_path / "mine.txt").write_bytes(b"\xef\xbb\xbf# ours\r\nMoFO()\r\n")
+    assert [repr(recipe) for recipe in recipes_of([str(tmp_path / "mine.txt")], None)[0]] == ["MoFO()"]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [("MoFO()\nMoFo()\n", r"mine.txt:2: .*Did you mean 'MoFO'"), ("# nothing\n", "the file has no")],

@@ -33,6 +33,12 @@ def test_text_arrives_whole_and_folders_are_made(tmp_path):
     assert os.listdir(path.parent) == ["spec.json"]
 
 
+def test_a_folder_in_place_of_a_file_is_said(tmp_path):
+    with pytest.raises(HoldfastError, match="it is a folder; give the name of a file"):
+        files.write_atomically(tmp_path, "x")
+    assert not list(tmp_path.iterdir())
+
+
 def test_short_writes_of_the_system_are_continued(tmp_path, monkeypatch):
     write = os.write
     monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:7]))

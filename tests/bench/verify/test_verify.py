@@ -184,6 +184,8 @@ def test_the_license_of_a_base_is_read_or_not_known(tmp_path):
     assert license_of("ground:base") == "apache-2.0"
     assert license_of(str(tmp_path)) is None
     assert license_of("somebody/something") is None
+    (tmp_path / "README.md").write_bytes(b"\xef\xbb\xbf---\r\nlicense: MIT\r\n---\r\n")
+    assert license_of(str(tmp_path)) == "mit"
 
 
 def test_an_adapter_carries_its_recipe_and_loads_with_every_bit(done, tmp_path):

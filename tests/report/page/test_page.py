@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import html.parser
 import json
@@ -11,8 +12,10 @@ import re
 import pytest
 from rich.console import Console
 
-from holdfast.bench.given.specs import ReportSpec
-from holdfast.bench.machine.files import write_jsonl
+from holdfast.bench.diff.diff import diff
+from holdfast.bench.diff.diff_record import AnswerRow, DiffRecord
+from holdfast.bench.given.specs import DiffSpec, ReportSpec
+from holdfast.bench.machine.files import write_json, write_jsonl
 from holdfast.cli.main import main
 from holdfast.core.errors import HoldfastError
 from holdfast.report.compare import report, show
@@ -21,7 +24,7 @@ from holdfast.report.page.clean import shortened, visible
 from holdfast.report.page.making import page_of, write_page
 from holdfast.report.page.render import LIBRARY, asset
 from holdfast.report.page.render import html as as_html
-from tests.bench.comparison import comparison
+from tests.bench.comparison import comparison, guard
 from tests.report.page.hostile import HOSTILE, hostile_run
 from tests.report.page.made import finished, fit, healing, reranker
 
@@ -135,6 +138,48 @@ def test_a_run_has_every_section(tmp_path):
     ):  # fmt: skip
         assert part in said, part
     assert "https://" not in re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL)
+
+
+def test_a_run_that_was_steered_has_its_alerts_and_no_heading_of_a_table(tmp_path):
+    course = [{"step": 4, "used": 0.5, "estimate": 0.6, "strength": 2.0, "rate": 1.0}]
+    alert = {"step": 4, "name": "loops", "family": "verbosity", "effect": 8.0, "sentence": "8% repeat [x]"}
+    about = guard([], on_spent="steer", looks=[{"step": 4, "points_lost": 1.0}], sentence="It held back.")
+    run = finished(tmp_path / "run", guard={**about, "course": course, "alerts": [alert]})
+    _, said = page(tmp_path, run)
+    assert "Alert at step 4: loops: 8% repeat [x]." in said
+    assert "It held back." in said
+    assert "What the controller set" in said
+    assert "budget used" not in said
+
+
+def diffed(folder, **values):
+    """A folder of a diff of the saved answers of a healing."""
+    answers = healing(folder) / "answers"
+    sides = {"base": str(answers / "base-test.jsonl"), "tuned": str(answers / "healed-test.jsonl")}
+    record = diff(DiffSpec(**sides, out=str(folder / "diff")), Console(quiet=True))
+    if values:
+        write_json(folder / "diff" / DiffRecord.FILE, dataclasses.replace(record, **values).to_dict())
+    return folder / "diff"
+
+
+def test_a_diff_of_questions_alone_has_a_page(tmp_path):
+    asked = AnswerRow(suite="asked", item="1", asked="Who | is it?", right="", before="A cook.", after="A smith.")
+    folder = diffed(tmp_path, suites=(), asked=(asked,))
+    for side in ("base", "tuned"):
+        (folder / f"{side}.jsonl").write_text("")
+    _, said = page(tmp_path, folder)
+    assert "Questions that were asked beside the suites" in said
+    assert "A smith." in said
+
+
+@pytest.mark.parametrize(
+    "options", [{"budget": {"points": 2}}, {"reach": 0.5}, {"out": "tables"}, {"format": "json"}], ids=str
+)
+def test_a_page_of_a_diff_alone_refuses_options_of_runs(tmp_path, options):
+    where = str(tmp_path / "page.html")
+    with pytest.raises(HoldfastError, match="leave out --budget, --reach, --out and --format"):
+        report(ReportSpec(runs=(str(diffed(tmp_path)),), html=where, **options))
+    assert not (tmp_path / "page.html").exists()
 
 
 def test_the_budget_of_the_report_judges_a_run_again(tmp_path):

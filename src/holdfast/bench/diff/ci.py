@@ -7,7 +7,8 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 
 from holdfast.bench.diff.diff_record import DiffRecord
-from holdfast.bench.measured.outcome import SuiteRow, VerdictRow
+from holdfast.bench.measured.outcome import SuiteRow
+from holdfast.bench.run.model_card import ROLES
 
 NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that no XML document can hold."""
@@ -51,8 +52,9 @@ def comment(record: DiffRecord) -> str:
     lines = [f"### Holdfast: {word}", "", f"{_md(record.base)} → {_md(record.tuned)}", ""]
     lines += [f"- {_md(sentence)}" for name, _, sentence in _cases(record) if name == "verdict" or "mean of" in name]
     rows = sorted(record.suites, key=lambda row: -abs(row.change))[:MOST_ROWS]
-    lines += ["", "| suite | before | after | change [95% interval] | reading |", "|---|---|---|---|---|"]
-    lines += [_row(row, judged) for row in rows]
+    lines += ["", "| suite | role | before | after | change [95% interval] | reading |", "|---|---|---|---|---|---|"]
+    words = _words(record)
+    lines += [_row(row, words.get(row.name, "")) for row in rows]
     if len(record.suites) > len(rows):
         lines += ["", f"{len(record.suites) - len(rows)} more suites changed less."]
     for example in record.examples.lost[:1]:
@@ -83,11 +85,20 @@ def _cases(record: DiffRecord) -> Iterator[Case]:
             yield f"suite {row.name}", suite.word, f"{text}: {suite.word}{needs}"
 
 
-def _row(row: SuiteRow, judged: VerdictRow | None) -> str:
-    word = judged.suites[row.name].word if judged is not None and row.name in judged.suites else row.role
-    before, after = (f"{value:.{_places(row.unit)}f}" for value in (row.before, row.after))
+def _words(record: DiffRecord) -> dict[str, str]:
+    """Returns the word of the verdict, or of learning, on each suite that has one, by the suite's name."""
+    words: dict[str, str] = {}
+    if record.verdict is not None:
+        words |= {name: suite.word for name, suite in record.verdict.suites.items()}
+    for unit in () if record.learned is None else record.learned.units:
+        words |= {unit.suites[0]: unit.word} if len(unit.suites) == 1 else {}
+    return words
+
+
+def _row(row: SuiteRow, word: str) -> str:
+    before, after = (f"{value:z.{_places(row.unit)}f}" for value in (row.before, row.after))
     change = f"{_number(row.change, row.unit)}{_ends(row.low, row.high, row.unit)}"
-    return f"| {_md(row.name)} | {before} | {after} | {change} | {word} |"
+    return f"| {_md(row.name)} | {ROLES[row.role]} | {before} | {after} | {change} | {word} |"
 
 
 def _places(unit: str) -> int:
@@ -95,7 +106,7 @@ def _places(unit: str) -> int:
 
 
 def _number(value: float, unit: str) -> str:
-    return f"{value:+.{_places(unit)}f}"
+    return f"{value:+z.{_places(unit)}f}"
 
 
 def _ends(low: float | None, high: float | None, unit: str) -> str:

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from typing import Any
 
+from holdfast.bench.given.limits import SEEDS
 from holdfast.bench.given.options import option
 from holdfast.bench.given.specs import RunSpec, TrainingSpec
 from holdfast.core.budget import Budget
@@ -36,7 +37,7 @@ class FitSpec(TrainingSpec):
         metavar="local|ray|ADDRESS",
     )
     heal: bool = option("bring a full run that is outside the budget back inside", True)
-    seed: int = option("seed of all random numbers", 0, metavar="N", low=0)
+    seed: int = option("seed of all random numbers", 0, metavar="N", low=0, below=SEEDS)
     out: str = option("folder for the model, the record of each stage and the result", "fit", metavar="FOLDER")
 
     def __post_init__(self) -> None:

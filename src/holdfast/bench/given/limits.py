@@ -1,8 +1,8 @@
-"""The limits that options give: the budget of a verdict, and how much of plain training's learning counts."""
+"""The limits of options: the budget of a verdict, how much of plain training's learning counts, and the seeds."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from holdfast.core.budget import Budget
@@ -11,6 +11,18 @@ from holdfast.core.guard import FLAT
 
 REACH = 0.95
 """Share of what the best plain run learns, at which reports compare methods."""
+
+
+SEEDS = 2**32
+"""Number of seeds: numpy takes those from 0 to below this one."""
+
+
+def check_seeds(seeds: Sequence[int]) -> None:
+    """Raises `HoldfastError` for no seeds, for equal ones, and for one that is out of range."""
+    if not seeds or len({*seeds}) < len(seeds) or not 0 <= min(seeds) <= max(seeds) < SEEDS:
+        raise HoldfastError(
+            f"--seeds {' '.join(map(str, seeds))}: give whole numbers from 0 to below {SEEDS}, each once."
+        )
 
 
 def check_reach(reach: float) -> None:

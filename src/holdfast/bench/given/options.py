@@ -16,9 +16,16 @@ from typing import Any, Literal, Self
 from holdfast.core.errors import HoldfastError, nearest
 
 
-def option(help: str, default: Any = dataclasses.MISSING, *, metavar: str = "", low: float | None = None) -> Any:
-    """Returns a dataclass field with its help text, the name of its value, and its least value."""
-    about = {"help": help, "metavar": metavar, "low": low}
+def option(
+    help: str,
+    default: Any = dataclasses.MISSING,
+    *,
+    metavar: str = "",
+    low: float | None = None,
+    below: float | None = None,
+) -> Any:
+    """Returns a dataclass field with its help text, the name of its value, its least value, and what it is below."""
+    about = {"help": help, "metavar": metavar, "low": low, "below": below}
     if default == {}:
         return dataclasses.field(default_factory=dict, metadata=about)
     return dataclasses.field(default=default, metadata=about)
@@ -113,10 +120,18 @@ def _checked(field: dataclasses.Field[Any], hint: Any, value: Any) -> Any:
         return None
     if not matches_type(value, hint):
         raise HoldfastError(f"{flag_of(field.name)} {value!r}: give {describe_type(hint)}.")
-    low = field.metadata["low"]
-    if low is not None and value is not None and value < low:
-        raise HoldfastError(f"{flag_of(field.name)} {value!r}: give a whole number of at least {low}.")
+    if value is not None:
+        _check_range(field, value)
     return value
+
+
+def _check_range(field: dataclasses.Field[Any], value: Any) -> None:
+    """Raises `HoldfastError` for a number that is too small or too large."""
+    low, below = field.metadata["low"], field.metadata["below"]
+    if low is not None and value < low:
+        raise HoldfastError(f"{flag_of(field.name)} {value!r}: give a whole number of at least {low}.")
+    if below is not None and value >= below:
+        raise HoldfastError(f"{flag_of(field.name)} {value!r}: give a whole number below {below}.")
 
 
 def _as_float(value: Any) -> Any:

@@ -94,7 +94,7 @@ def recipes_of(words: Sequence[str], memory: str | None) -> tuple[list[Chain], l
 def _recipes_in_file(path: Path) -> list[Chain]:
     recipes = []
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise HoldfastError(f"--recipes {path}: cannot be read ({error}); give a text file.") from error
     for number, line in enumerate(lines, 1):

@@ -10,7 +10,7 @@ import dataclasses
 import math
 from typing import Any, Literal
 
-from holdfast.bench.given.limits import REACH, budget_of, check_reach
+from holdfast.bench.given.limits import REACH, SEEDS, budget_of, check_reach, check_seeds
 from holdfast.bench.given.options import Options, flag_of, option
 from holdfast.bench.given.tasks import RankingOptions, TaskOptions, recommended, reranks
 from holdfast.core.budget import Budget
@@ -152,7 +152,7 @@ class RunSpec(TrainingSpec):
         metavar="SUM",
     )
     name: str | None = option("name of the run's folder (derived from the settings by default)", None, metavar="NAME")
-    seed: int = option("seed of all random numbers of the run", 0, metavar="N", low=0)
+    seed: int = option("seed of all random numbers of the run", 0, metavar="N", low=0, below=SEEDS)
     resume: bool = option("continue an interrupted run from its last checkpoint", False)
 
     def __post_init__(self) -> None:
@@ -297,12 +297,11 @@ class CompareSpec(TrainingSpec):
         if (
             not self.doses
             or len({*self.doses}) < len(self.doses)
-            or not 0 < min(self.doses) <= max(self.doses) < math.inf
+            or not all(0 < dose < math.inf for dose in self.doses)
         ):
             raise HoldfastError(f"--doses {' '.join(map(str, self.doses))}: give numbers above 0, each once.")
-        if not self.seeds or len({*self.seeds}) < len(self.seeds) or min(self.seeds) < 0:
-            raise HoldfastError(f"--seeds {' '.join(map(str, self.seeds))}: give whole numbers from 0, each once.")
-        if not self.adapter_rate > 0:
+        check_seeds(self.seeds)
+        if not 0 < self.adapter_rate < math.inf:
             raise HoldfastError(f"--adapter-rate {self.adapter_rate}: give a number above 0.")
 
 

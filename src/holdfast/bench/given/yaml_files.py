@@ -24,9 +24,9 @@ def read_config(path: str) -> dict[str, Any]:
             possible.
     """
     try:
-        with open(path, encoding="utf-8-sig") as file:
+        with open(os.path.expanduser(path), encoding="utf-8-sig") as file:
             text = file.read()
-        values = json.loads(text) if path.endswith(".json") else _loaded(text)
+        values = json.loads(text, object_pairs_hook=_once) if path.endswith(".json") else _loaded(text)
     except OSError as error:
         raise HoldfastError(f"Cannot read {path}: {error.strerror or error}.") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: an invalid date, or not UTF-8
@@ -34,6 +34,16 @@ def read_config(path: str) -> dict[str, Any]:
         raise HoldfastError(f"{path} is not {kind}: {' '.join(str(error).split())}.") from error
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise HoldfastError(f"{path}: give 'key: value' lines whose keys are the flags of the command.")
+    return values
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Returns the object of JSON with these keys and values; raises `ValueError` for a repeated key."""
+    values: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in values:
+            raise ValueError(f"the key {key!r} is given twice")
+        values[key] = value
     return values
 
 

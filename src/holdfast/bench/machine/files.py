@@ -166,6 +166,8 @@ def _force_folder(folder: Path) -> None:
 
 
 def _cannot_write(path: Path, error: OSError) -> HoldfastError:
+    if isinstance(error, IsADirectoryError):
+        return HoldfastError(f"Cannot write {path}: it is a folder; give the name of a file.")
     return HoldfastError(
         f"Cannot write {path}: {error.strerror or error}; free some space or choose another folder with --out."
     )

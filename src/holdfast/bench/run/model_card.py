@@ -157,7 +157,7 @@ def license_of(base: str) -> str | None:
         return PACKAGE_LICENSE
     path = Path(folder_or_name(base)).expanduser() / CARD
     try:
-        front = re.match(r"---\s*\n(.*?)\n---", path.read_text(encoding="utf-8"), re.DOTALL)
+        front = re.match(r"---\s*\n(.*?)\n---", path.read_text(encoding="utf-8-sig"), re.DOTALL)
     except (OSError, UnicodeDecodeError):
         return None
     found = re.search(r"^license:\s*['\"]?([\w.-]+)", front[1], re.MULTILINE) if front else None
@@ -213,9 +213,9 @@ def _table(rows: Sequence[SuiteRow]) -> list[str]:
     lines = ["| suite | role | items | before | after | change | unit |", "|---|---|---|---|---|---|---|"]
     for row in rows:
         places = 1 if row.unit == "points" else 3
-        ends = "" if row.low is None else f" [{row.low:+.{places}f}, {row.high:+.{places}f}]"
+        ends = "" if row.low is None else f" [{row.low:+z.{places}f}, {row.high:+z.{places}f}]"
         cells = [plain_text(row.name), ROLES[row.role], f"{row.items:,}", f"{row.before:.{places}f}"]
-        cells += [f"{row.after:.{places}f}", f"{row.change:+.{places}f}{ends}", row.unit]
+        cells += [f"{row.after:.{places}f}", f"{row.change:+z.{places}f}{ends}", row.unit]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 

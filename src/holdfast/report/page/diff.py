@@ -57,7 +57,8 @@ def diff_part(folder: Path, quotes: int = SHOWN) -> Part:
 
 
 def _answers(path: Path) -> Answers:
-    return read_answers(str(path)) if path.exists() else Answers()
+    """Returns saved answers; none of a diff of the user's own questions alone, whose files are empty."""
+    return read_answers(str(path)) if path.exists() and path.stat().st_size else Answers()
 
 
 def _asked(rows: Sequence[AnswerRow]) -> list[Block]:

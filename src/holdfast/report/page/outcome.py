@@ -118,7 +118,8 @@ def symptom_blocks(rows: Sequence[SymptomRow], asked: Asked) -> list[Block]:
 def _effect(row: SymptomRow) -> str:
     if row.effect is None:
         return ""
-    return f"{row.effect:+.1f}" + ("" if row.low is None or row.high is None else f" [{row.low:+.1f}, {row.high:+.1f}]")
+    ends = "" if row.low is None or row.high is None else f" [{row.low:+z.1f}, {row.high:+z.1f}]"
+    return f"{row.effect:+z.1f}{ends}"
 
 
 def _p(row: SymptomRow) -> str:
@@ -150,8 +151,8 @@ def calibration_blocks(record: CalibrationRow | None) -> list[Block]:
 
 def _figures(figure: CalibrationFigure) -> list[Cell]:
     change = figure.change
-    ends = "" if change.low is None else f" [{change.low:+.3f}, {change.high:+.3f}]"
-    return [f"{figure.before.value:.3f}", f"{figure.after.value:.3f}", f"{change.value:+.3f}{ends}"]
+    ends = "" if change.low is None else f" [{change.low:+z.3f}, {change.high:+z.3f}]"
+    return [f"{figure.before.value:z.3f}", f"{figure.after.value:z.3f}", f"{change.value:+z.3f}{ends}"]
 
 
 def environment_block(values: dict[str, object]) -> list[Block]:

@@ -134,9 +134,8 @@ def _limit(record: RunRecord) -> float | None:
 
 
 def _guard(record: RunRecord) -> list[Block]:
-    lines = [] if record.guard is None else plain(guard_lines(record.guard, record.seconds.training)[:3])
-    if record.guard is not None and record.guard.sentence is not None:
-        lines.append(record.guard.sentence)
+    guard = record.guard
+    lines = [] if guard is None else plain(guard_lines(guard, record.seconds.training, course=False))
     lines += memory_lines(record.memories, ranks=record.ranking is not None)
     return [Paragraphs(list(dict.fromkeys(lines)))] if lines else []
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from holdfast.bench.measured.outcome import Outcome, SuiteRow, VerdictMean, VerdictRow
 from holdfast.core.budget import Budget
 from holdfast.report.reading import UNITS, number
@@ -32,7 +34,7 @@ def sentence(record: Outcome, who: str) -> str:
 
 def warnings(record: Outcome) -> list[str]:
     """Returns what stands beside a sentence of the record's own: suites that certainly lost too much, and symptoms."""
-    forgot = _forgot(record.verdict) if record.verdict is not None else ""
+    forgot = _forgot(record.verdict, record.suites) if record.verdict is not None else ""
     return [
         text.strip()
         for text in (f"Certainly too much was lost in {forgot}." if forgot else "", _symptoms(record))
@@ -40,8 +42,10 @@ def warnings(record: Outcome) -> list[str]:
     ]
 
 
-def _forgot(judged: VerdictRow) -> str:
-    return ", ".join(name for name, suite in judged.suites.items() if suite.word == "forgot")
+def _forgot(judged: VerdictRow, rows: Sequence[SuiteRow]) -> str:
+    """Returns the names of the suites among the rows in which certainly too much was lost."""
+    names = {row.name for row in rows}
+    return ", ".join(name for name, suite in judged.suites.items() if suite.word == "forgot" and name in names)
 
 
 def _upper(text: str) -> str:
@@ -61,7 +65,7 @@ def _mean(mean: VerdictMean, judged: VerdictRow, record: Outcome) -> str:
     ends = (
         "" if mean.low is None else f" (95% interval {number(mean.low, unit, '+')} to {number(mean.high, unit, '+')})"
     )
-    forgot = _forgot(judged)
+    forgot = _forgot(judged, rows)
     parts = (
         f"{over} it changed by {number(mean.change, unit, '+')} {UNITS[unit]}{ends}, with {limits} allowed to be lost"
     )
