@@ -244,7 +244,7 @@ def test_a_real_model_rehearses_its_own_answers_and_a_chat_model_its_refusals_to
     assert advise(dataclasses.replace(BIG, chat=False)).recipe([]) == advise(BIG).recipe([])
     assert advise(dataclasses.replace(BIG, chat=False)).values["rehearsal"] == 0.1
     by_topic = {topic: [r for r in advise(BIG).rows if r.topic == topic] for topic in ("rehearsal", "old examples")}
-    assert by_topic["rehearsal"][0].advice.startswith("a share of 0.3 of the learned tokens")
+    assert by_topic["rehearsal"][0].advice.startswith("a share of 0.15 of the learned tokens")
     assert by_topic["old examples"][0].advice.startswith("the base answers 100 everyday prompts")
     assert advise(dataclasses.replace(BIG, old=True)).values["rehearsal"] == 0.5
     wide = recipe_text("adapter", rank=64, prompts=True)
