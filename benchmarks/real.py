@@ -85,6 +85,8 @@ RECIPES = {
     "LoRA, prompts 25%, KL": f"LoRA() + {KL}{answers(0.25)}",
     "LoRA, prompts 50%, KL": f"LoRA() + {KL}{answers(0.5)}",
     "Holdfast, prompts, adapter": "Train(lr=7.5) + Holdfast(adapter=True, prompts=True)",
+    "Holdfast, one for ten, adapter": f"Train(lr=7.5) + LoRA() + WSD() + {KL}PromptRehearsal(per_example=0.1)"
+    " + RefusalRehearsal()",
     **{
         f"Holdfast, prompts {share}%, adapter": f"Train(lr=7.5) + LoRA() + WSD() + {KL}{answers(share / 100)}"
         " + RefusalRehearsal()"
@@ -127,6 +129,7 @@ OTHERS = {
     ("gemma", "language"): ("Holdfast, prompts 10%, adapter", "Holdfast, prompts 25%, adapter"),
     ("qwen", "labels"): (
         *("LoRA", "LoRA, Self 100 20%, KL", "LoRA, prompts 10% and refusals, KL", "Holdfast, prompts 25%, adapter"),
+        "Holdfast, one for ten, adapter",
     ),
     ("qwen", "facts"): (
         *("plain", "LoRA", "LoRA, Self 100 20%, KL", "LoRA, MaskTheTarget", *CHAT_ALONE),
@@ -165,7 +168,8 @@ def queue() -> Iterator[Job]:
         yield from (Job(model, task, recipe) for recipe in recipes)
     for recipe, rates in RATES.items():
         yield from (Job("gemma", "labels", recipe, rate) for rate in rates)
-    yield Job("gemma", "labels", "Holdfast, prompts 25%, adapter", seed=1)
+    for recipe in ("Holdfast, prompts 25%, adapter", "Holdfast, one for ten, adapter"):
+        yield Job("gemma", "labels", recipe, seed=1)
 
 
 def rows() -> list[Row]:

@@ -34,7 +34,10 @@ from scipy import stats
 from holdfast.stats.flips import Flips, flips
 from holdfast.stats.pooled import pooled
 
-HELD = (DEFAULT, *(f"Holdfast, prompts {share}%, adapter" for share in (5, 10, 25)))
+HELD = (
+    *(DEFAULT, "Holdfast, one for ten, adapter"),
+    *(f"Holdfast, prompts {share}%, adapter" for share in (5, 10, 25)),
+)
 """The default and the same training with fixed shares of what the base answered."""
 """The default, and its training without what holds the model to its base."""
 GROUND_TASKS = {"labels": "labels", "facts": "people", "science": "science", "icelandic": "language"}
@@ -129,7 +132,7 @@ def beside_twin(all_rows: Sequence[Row]) -> list[str]:
     ]
     lines = []
     for row, twin in sorted(pairs, key=lambda pair: [pair[0][name] for name in ("task", "model", "seed", "recipe")]):
-        share = row["recipe"].removeprefix("Holdfast, prompts").removesuffix(", adapter").strip()
+        share = row["recipe"].removeprefix("Holdfast, ").removeprefix("prompts").removesuffix(", adapter").strip(" ,")
         cells = [f"{row['task']}, {NAMES[row['model']]}", share or "default", str(row["seed"])]
         both = [kept_changes(run, base_of(run, all_rows)) for run in (row, twin)]
         cells += [f"{learned(run):.1f}" for run in (row, twin)] + [told(lost(parts)) for parts in both]

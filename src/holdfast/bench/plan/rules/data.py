@@ -120,12 +120,12 @@ OLD_EXAMPLES: tuple[Rule[Situation], ...] = (
         "the user gives no old examples, and the model has 100M parameters or more",
         lambda case: not case.old and not case.small,
         "a share of {value} of the learned tokens is what the base answered, with a penalty to the base on it; more if"
-        " that is less than one answer for ten examples",
+        " that is less than one answer for twenty examples",
         "measured here",
         REAL,
         value=lambda case: PromptRehearsal().ratio + (RefusalRehearsal().ratio if case.chat else 0.0),
         because="beside facts and a language Gemma 3 270M loses -1.5 and -2.2 points at a tenth, 4.5 and 1.9 at none;"
-        " beside labels of three tokens a tenth, one answer for sixty examples, lost 12.3, and a quarter 2.0",
+        " beside labels of three tokens a tenth, one answer for sixty examples, lost 8.2, and one for twenty 2.1",
     ),
     Rule(
         "the base answers prompts",
