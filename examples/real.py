@@ -10,10 +10,7 @@ import holdfast
 
 HERE = Path(__file__).parent
 PLAIN = "Train(lr=3e-4, epochs=5, batch=8) + LoRA() + Cosine()"
-RECIPES = {
-    "plain": PLAIN,
-    "held": f"{PLAIN} + BaseKL(on='memory') + RefusalRehearsal() + PromptRehearsal(ratio=0.1, per_example=0)",
-}
+RECIPES = {"plain": PLAIN, "held": f"{PLAIN} + BaseKL(on='memory') + RefusalRehearsal() + PromptRehearsal(0.1, 0)"}
 
 
 def run(options):
