@@ -1,6 +1,7 @@
 """What a batch in one row saves: steps of a real model, padded and without padding, alone and by the default.
 
     python benchmarks/padding_free.py MODEL --task facts --bf16         (appends a row)
+    python benchmarks/padding_free.py MODEL --count                     (the padding of each task; asks no model)
     python benchmarks/padding_free.py --page docs/performance.md        (asks no model)
 
 HOLDFAST_SUITES names the folder of public sets, and docs/studies/padding-free.jsonl holds a row for each model and
@@ -25,12 +26,14 @@ import real_tasks
 import torch
 import transformers
 import trl
+from real import LENGTH
 
 from holdfast.bench.given.loading import load_model, load_tokenizer
 from holdfast.bench.machine.files import append_jsonl, read_jsonl, write_jsonl
 from holdfast.bench.run.training import Collate, plain_trainer
-from holdfast.core.mix import Example
+from holdfast.core.mix import Example, Mix
 from holdfast.data.examples import read
+from holdfast.data.order import order
 from holdfast.data.tokenization import tokenize
 from holdfast.recipe import parse
 from holdfast.train.attach import attach
@@ -47,6 +50,14 @@ def examples_of(task: str, tokenizer: Any, longest: int) -> tuple[list[Example],
         write_jsonl(Path(folder) / "train.jsonl", made.rows)
         rows = read(f"{folder}/train.jsonl")
     return list(tokenize(rows, tokenizer, max_length=longest).examples), made.epochs
+
+
+def padding_of(task: str, tokenizer: Any, longest: int) -> float:
+    """Returns the share of padding in the positions of an epoch of a task, in padded batches of eight rows."""
+    examples, _ = examples_of(task, tokenizer, longest)
+    lengths = [len(examples[i].input_ids) for i in order(Mix(tuple(examples)), epochs=1, seed=0)[0]]
+    batches = [lengths[i : i + 8] for i in range(0, len(lengths), 8)]
+    return 1 - sum(lengths) / sum(len(batch) * max(batch) for batch in batches)
 
 
 class Watch(transformers.TrainerCallback):
@@ -146,11 +157,18 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=16)
     parser.add_argument("--longest", type=int, default=256)
     parser.add_argument("--bf16", action="store_true", help="compute in bf16, where the processor has units for it")
+    parser.add_argument("--count", action="store_true", help="count the padding of each task that the model learns")
     parser.add_argument("--page", type=Path, help="page whose part between the markers becomes the table of all rows")
     given = parser.parse_args()
     torch.set_num_threads(1)
     if given.page:
         frame.replace(given.page, "padding_free", tables(list(read_jsonl(ROWS))))
+    elif given.count:
+        tokenizer = load_tokenizer(given.model)
+        for task in real_tasks.TASKS:
+            if tokenizer.chat_template or task not in real_tasks.ONLY_CHAT:
+                share = padding_of(task, tokenizer, LENGTH.get(task, given.longest))
+                print(f"{task}: {share:.0%} of the positions are padding")
     else:
         append_jsonl(ROWS, row_of(given))
 

@@ -429,6 +429,14 @@ def test_only_models_and_recipes_that_can_read_a_batch_in_one_row_do(tmp_path, m
     assert trainer.data_collator == Collate(0, width)
 
 
+def test_a_model_on_several_devices_of_one_process_keeps_padded_batches(tmp_path):
+    """nn.DataParallel gives each device some rows of a batch, and one row cannot be split."""
+    arguments = transformers.TrainingArguments(output_dir=str(tmp_path), use_cpu=True, report_to="none")
+    arguments._n_gpu = 2
+    trainer = plain_trainer(tiny.tiny(), arguments, [Example((5, 6), (5, 6))], tiny.tokenizer(), parse("LoRA()"))
+    assert trainer.data_collator == Collate(0, 0)
+
+
 def test_packed_rows_are_refused_for_a_model_that_reads_their_documents_as_one(tmp_path):
     arguments = transformers.TrainingArguments(output_dir=str(tmp_path), use_cpu=True, report_to="none")
     model = transformers.AutoModelForCausalLM.from_config(BLOOM)
